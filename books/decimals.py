@@ -1,0 +1,92 @@
+"""PURE. Exact decimal text: no exponent, no leading or trailing zeros, no sign. The key of every price level.
+
+Spellings are remembered in dicts whose look-up is one C call: prices return all the time, and so do amounts (84-95 % of the
+prices and amounts of a recorded hour were seen before). A miss costs a few hundred nanoseconds, a hit a few tens.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from functools import lru_cache
+from typing import Final
+
+_PLAIN = re.compile(r"\d{1,40}(\.\d{1,40})?", re.ASCII)
+_EXPONENT = re.compile(r"\d{1,40}(\.\d{0,40})?[eE][+-]?\d{1,2}", re.ASCII)
+_EXACT = Context(prec=400, traps=[Inexact, InvalidOperation])  # 40 + 40 digits, and exponents up to 99, fit without rounding
+_SHORT: Final = 41  # characters; a plain number up to this length cannot break the limits of _PLAIN
+_REMEMBERED: Final = 200_000  # spellings; some 30 MB at worst, then forgotten all at once
+_FACTORS: Final = 256  # distinct contract sizes remembered; a venue has a dozen
+
+
+class NotDecimal(ValueError):
+    """The text is no non-negative decimal number."""
+
+
+class _Spellings(dict[str, str]):
+    """Text → canonical text; unknown text is spelled on look-up. Raises NotDecimal, and then remembers nothing."""
+
+    def __missing__(self, text: str) -> str:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        value = self[text] = self.spell(text)
+        return value
+
+    def spell(self, text: str) -> str:
+        return _spell(text)
+
+
+class _Products(_Spellings):
+    """Text → canonical text of the number × a factor."""
+
+    def __init__(self, factor: Decimal) -> None:
+        super().__init__()
+        self._factor = factor
+
+    def spell(self, text: str) -> str:
+        try:
+            return _spell(format(_EXACT.multiply(Decimal(SPELLINGS[text]), self._factor), "f"))
+        except ArithmeticError as error:
+            raise NotDecimal(f"{text[:60]} × {self._factor} has too many digits") from error
+
+
+def _spell(text: str) -> str:
+    whole, dot, fraction = text.partition(".")
+    if not (
+        len(text) <= _SHORT and text.isascii() and whole.isdecimal() and (fraction.isdecimal() or not dot)
+    ) and not _PLAIN.fullmatch(text):
+        if not _EXPONENT.fullmatch(text):
+            raise NotDecimal(f"expected a decimal number, got {text[:60]!r}")
+        whole, _, fraction = format(Decimal(text), "f").partition(".")
+    if whole[0] == "0":
+        whole = whole.lstrip("0") or "0"
+    fraction = fraction.rstrip("0")
+    return f"{whole}.{fraction}" if fraction else whole
+
+
+SPELLINGS: Final[Mapping[str, str]] = _Spellings()
+"""Look up any text to get its canonical spelling; raises NotDecimal. `canonical` in a form that costs one dict look-up."""
+
+
+def canonical(text: str) -> str:
+    """The one spelling of a non-negative decimal: `0065000.10` → `65000.1`, `1E-7` → `0.0000001`, `0.000` → `0`.
+
+    Raises NotDecimal for anything else (sign, NaN, empty, 60 digits …).
+    """
+    return SPELLINGS[text]
+
+
+@lru_cache(maxsize=_FACTORS)
+def spellings_times(factor: Decimal) -> Mapping[str, str]:
+    """Like SPELLINGS, of the number × `factor`, exactly (contracts × contract size → base units)."""
+    return SPELLINGS if factor == 1 else _Products(factor)
+
+
+def multiplied(amount: str, factor: Decimal) -> str:
+    """`amount` × `factor` exactly, as canonical text. Raises NotDecimal."""
+    return spellings_times(factor)[amount]
+
+
+def canonical_levels(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """(price, amount) rows as levels, both canonical; of several rows for one price the last wins. Raises NotDecimal."""
+    spelled = SPELLINGS
+    return {spelled[price]: spelled[amount] for price, amount in rows}

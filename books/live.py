@@ -1,0 +1,165 @@
+"""Live books for Python users and for our own roles: `follow` many pairs, `watch` one.
+
+    async for event in watch(redis, keys, pair):            # a Snapshot first, then every delta
+    async for change in follow(redis, keys, pairs):         # change.view.book is the book after change.event
+
+Entries are read from the shards' streams and joined with the hashes by `books.join`. A second Snapshot(join) says that
+entries were missed and the book was read anew. While Redis is away every view is stale, and reading goes on when it is back.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from books.events import Event
+from books.join import Follower, Rejoin, Status
+from books.store import Entry, load_book, newest_id, read_range, read_streams, standing
+from books.wire import WireError, decode
+from fleet import clock
+from fleet.keys import Keys
+from fleet.pair import Pair
+
+log = logging.getLogger(__name__)
+
+AUDIT_MS = 1000  # how often tails and leases are compared; a dead owner shows within the lease time plus this
+BLOCK_MS = 250  # longest wait for entries, so that an audit is never late by more
+READ_COUNT = 500
+RETRY_S = 0.5
+
+
+class Followed(NamedTuple):
+    """`event` None: only the status changed (see `view.status`)."""
+
+    event: Event | None
+    view: Follower
+
+
+class _Reader:
+    """The cursors and followers of one `follow` call."""
+
+    def __init__(self, redis: Redis, keys: Keys, pairs: Iterable[Pair]) -> None:
+        self.redis = redis
+        self.keys = keys
+        self.views = {pair: Follower(pair) for pair in pairs}
+        self.by_label = {pair.label.encode(): view for pair, view in self.views.items()}
+        self.cursors: dict[str, str] = {}
+        self.shown = dict.fromkeys(self.views, Status.MISSING)
+
+    def stream(self, pair: Pair) -> str:
+        return self.keys.deltas(self.keys.shard(pair))
+
+    async def start(self) -> list[Followed]:
+        """Cursors first, then the books: whatever comes in between is in both, and known by its n."""
+        for stream in {self.stream(pair) for pair in self.views}:
+            self.cursors[stream] = await newest_id(self.redis, stream)
+        changes: list[Followed] = []
+        for view in self.views.values():
+            changes += await self.rejoin(view)
+        return changes
+
+    async def rejoin(self, view: Follower) -> list[Followed]:
+        found = await load_book(self.redis, self.keys, view.pair)
+        snapshot = view.loaded(found)
+        changes = [Followed(snapshot, view)] if snapshot is not None else []
+        if found.cell is not None and found.cell.n > view.n:
+            # the hashes trail the stream: what lies between them and our cursor comes once more, for this pair alone
+            changes += await self._catch_up(view, found.id)
+        return changes
+
+    async def _catch_up(self, view: Follower, after: str) -> list[Followed]:
+        stream = self.stream(view.pair)
+        changes: list[Followed] = []
+        while entries := await read_range(self.redis, stream, after, self.cursors[stream], READ_COUNT):
+            after = entries[-1][0].decode()
+            for entry_id, fields in entries:
+                if fields.get(b"k") == view.pair.label.encode():
+                    event = view.entry(decode(entry_id, fields))
+                    if isinstance(event, Rejoin):
+                        return changes  # the audit or the next entry brings us back here, with newer hashes
+                    if event is not None:
+                        changes.append(Followed(event, view))
+        return changes
+
+    async def step(self) -> list[Followed]:
+        """Wait for entries and apply them."""
+        changes: list[Followed] = []
+        for stream, entries in (await read_streams(self.redis, self.cursors, READ_COUNT, BLOCK_MS)).items():
+            for entry in entries:
+                self.cursors[stream] = entry[0].decode()
+                changes += await self._take(entry)
+        return changes
+
+    async def _take(self, entry: Entry) -> list[Followed]:
+        entry_id, fields = entry
+        view = self.by_label.get(fields.get(b"k", b""))
+        if view is None:
+            return []
+        try:
+            event = view.entry(decode(entry_id, fields))
+        except WireError as error:
+            log.warning("%s; reading the book anew", error)
+            return await self.rejoin(view)
+        if isinstance(event, Rejoin):
+            log.info("%s: %s in the stream at n=%d; reading the book anew", view.pair, event.value, view.n)
+            return await self.rejoin(view)
+        return [Followed(event, view)] if event is not None else []
+
+    async def audit(self) -> list[Followed]:
+        """Once a second: tails gone ahead of us, leases gone."""
+        changes: list[Followed] = []
+        for pair, (cell, lease) in (await standing(self.redis, self.keys, list(self.views))).items():
+            view = self.views[pair]
+            if view.audit(cell, lease, self.cursors[self.stream(pair)]) is not None:
+                changes += await self.rejoin(view)
+        return changes + self.status_changes()
+
+    def status_changes(self) -> list[Followed]:
+        changed = [view for pair, view in self.views.items() if view.status is not self.shown[pair]]
+        self.shown.update((view.pair, view.status) for view in changed)
+        return [Followed(None, view) for view in changed]
+
+    def lost(self) -> list[Followed]:
+        for view in self.views.values():
+            view.lease_alive = False
+        return self.status_changes()
+
+
+async def follow(
+    redis: Redis, keys: Keys, pairs: Sequence[Pair], *, mono_ms: clock.MonoMs = clock.mono_ms
+) -> AsyncIterator[Followed]:
+    """Every event of `pairs`, each with the book after it. Endless; cancel or close it to stop.
+
+    The view is the same object all along: use it before asking for the next change.
+    """
+    reader = _Reader(redis, keys, pairs)
+    started = False
+    audited = mono_ms()
+    while True:
+        try:
+            if not started:
+                changes = await reader.start() + reader.status_changes()
+                started = True
+            else:
+                changes = await reader.step()
+                if mono_ms() - audited >= AUDIT_MS:
+                    audited = mono_ms()
+                    changes += await reader.audit()
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            log.warning("Redis does not answer (%s); books are stale until it does", type(error).__name__)
+            started = False
+            changes = reader.lost()
+            await asyncio.sleep(RETRY_S)
+        for change in changes:
+            yield change
+
+
+async def watch(redis: Redis, keys: Keys, pair: Pair) -> AsyncIterator[Event]:
+    """Every event of one pair, from a Snapshot on."""
+    async for change in follow(redis, keys, [pair]):
+        if change.event is not None:
+            yield change.event

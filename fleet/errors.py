@@ -1,0 +1,54 @@
+"""Every error of ours, for people: what was expected, what was seen, what to do.
+
+    FleetError              1   anything below, or an unexpected refusal
+    ├── ConfigError         2   a setting, argument or task that cannot be right
+    ├── NotLive             3   the book asked for is stale or missing
+    ├── Unreachable         4   a server does not answer, or refuses the login
+    ├── SchemaMissing       5   a table is not there: `fleet init` makes it
+    ├── LayoutMismatch      6   this Redis belongs to a fleet of another layout or version
+    └── Fenced              7   another daemon owns what we tried to write
+
+The number is the exit code of the command that ends with it. A message is one line and names the mend.
+"""
+
+
+class FleetError(Exception):
+    """Base of all our errors; `exit_code` is what the command line exits with."""
+
+    exit_code = 1
+
+
+class ConfigError(FleetError):
+    """A setting, a command line argument or a task row that cannot be right."""
+
+    exit_code = 2
+
+
+class NotLive(FleetError):
+    """The book asked for is stale, resyncing or missing."""
+
+    exit_code = 3
+
+
+class Unreachable(FleetError):
+    """A server does not answer, or refuses the login. The text never holds a password."""
+
+    exit_code = 4
+
+
+class SchemaMissing(FleetError):
+    """A table or database is missing; `fleet init` creates it."""
+
+    exit_code = 5
+
+
+class LayoutMismatch(FleetError):
+    """The layout kept in Redis (shards, key and wire version) is not ours."""
+
+    exit_code = 6
+
+
+class Fenced(FleetError):
+    """A write was refused because a newer owner holds the token."""
+
+    exit_code = 7
