@@ -21,8 +21,8 @@ PREFIX = "FLEET_"
 # read by tests and scripts, not by the program: known, so that they are no mistake
 _FOREIGN = {"FLEET_RECORDED", "FLEET_CHAOS_SCALE", "FLEET_CONFIG"}
 
-ROLES = ("feed", "monitor", "trader")
 Role = Literal["feed", "monitor", "trader"]
+ROLES: tuple[Role, ...] = ("feed", "monitor", "trader")
 
 
 class _Model(BaseModel):
