@@ -12,7 +12,9 @@ from typing import Final
 
 _PLAIN = re.compile(r"\d{1,40}(\.\d{1,40})?", re.ASCII)
 _EXPONENT = re.compile(r"\d{1,40}(\.\d{0,40})?[eE][+-]?\d{1,2}", re.ASCII)
-_EXACT = Context(prec=400, traps=[Inexact, InvalidOperation])  # 40 + 40 digits, and exponents up to 99, fit without rounding
+_EXACT = Context(
+    prec=400, traps=[Inexact, InvalidOperation]
+)  # 40 + 40 digits, and exponents up to 99, fit without rounding
 _SHORT: Final = 41  # characters; a plain number up to this length cannot break the limits of _PLAIN
 _REMEMBERED: Final = 200_000  # spellings; some 30 MB at worst, then forgotten all at once
 _FACTORS: Final = 256  # distinct contract sizes remembered; a venue has a dozen

@@ -14,7 +14,8 @@ from enum import StrEnum
 
 from books.book import Book
 from books.events import Bbo, Delta, Event, Reset, Snapshot, SnapshotReason
-from books.loaded import Cell, LoadedBook
+from books.loaded import LoadedBook
+from fleet.cell import Cell
 from fleet.pair import Pair
 
 
@@ -24,6 +25,7 @@ class Rejoin(StrEnum):
     HOLE = "hole"  # entries are missing from the stream
     FORK = "fork"  # the same n again under a higher epoch
     BEHIND = "behind"  # the tail is ahead of us and its entries are gone
+    UNKNOWN = "unknown"  # there were no hashes when we looked; somebody owns the pair now, so there may be
 
 
 class Status(StrEnum):
@@ -98,6 +100,8 @@ class Follower:
             return Rejoin.FORK if event.epoch > self.epoch else None
         if event.n > self.n + 1:
             return Rejoin.HOLE
+        if self._trusted is Status.MISSING and isinstance(event, Delta):
+            return Rejoin.UNKNOWN
         self.n, self.epoch, self.id = event.n, max(event.epoch, self.epoch), event.id
         match event:
             case Delta():
@@ -127,6 +131,8 @@ class Follower:
         self.lease_alive = lease_alive
         if cell is None:
             return Rejoin.FORK if self.n else None  # flushed: whatever comes next starts a new numbering
+        if self._trusted is Status.MISSING and lease_alive:
+            return Rejoin.UNKNOWN
         if cell.n > self.n and entry_order(cell.id) <= entry_order(read_to):
             return Rejoin.BEHIND
         if cell.n < self.n:

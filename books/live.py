@@ -39,12 +39,13 @@ class Followed(NamedTuple):
     view: Follower
 
 
-class _Reader:
-    """The cursors and followers of one `follow` call."""
+class Reader:
+    """The cursors and followers of one `follow` call: `start`, then `step` for ever, `audit` now and then."""
 
-    def __init__(self, redis: Redis, keys: Keys, pairs: Iterable[Pair]) -> None:
+    def __init__(self, redis: Redis, keys: Keys, pairs: Iterable[Pair], *, block_ms: int | None = BLOCK_MS) -> None:
         self.redis = redis
         self.keys = keys
+        self.block_ms = block_ms
         self.views = {pair: Follower(pair) for pair in pairs}
         self.by_label = {pair.label.encode(): view for pair, view in self.views.items()}
         self.cursors: dict[str, str] = {}
@@ -88,7 +89,7 @@ class _Reader:
     async def step(self) -> list[Followed]:
         """Wait for entries and apply them."""
         changes: list[Followed] = []
-        for stream, entries in (await read_streams(self.redis, self.cursors, READ_COUNT, BLOCK_MS)).items():
+        for stream, entries in (await read_streams(self.redis, self.cursors, READ_COUNT, self.block_ms)).items():
             for entry in entries:
                 self.cursors[stream] = entry[0].decode()
                 changes += await self._take(entry)
@@ -136,7 +137,7 @@ async def follow(
 
     The view is the same object all along: use it before asking for the next change.
     """
-    reader = _Reader(redis, keys, pairs)
+    reader = Reader(redis, keys, pairs)
     started = False
     audited = mono_ms()
     while True:

@@ -1,26 +1,11 @@
 """PURE. A book as one atomic read found it in Redis: three hashes, the tail cell, the lease, the server's time."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import msgspec
 
+from fleet.cell import Cell
 from fleet.pair import Pair
-
-
-class Cell(NamedTuple):
-    """The tail cell of a line: fencing token, last published n, venue sequence text (`-`: none), its stream id."""
-
-    token: int
-    n: int
-    sequence: str
-    id: str
-
-    @classmethod
-    def parse(cls, text: bytes | str) -> "Cell":
-        """Raises ValueError for text that is no cell."""
-        token, n, sequence, entry_id = (text.decode() if isinstance(text, bytes) else text).split(" ")
-        return cls(int(token), int(n), sequence, entry_id)
 
 
 class LoadedBook(msgspec.Struct, frozen=True, kw_only=True):

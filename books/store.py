@@ -5,7 +5,8 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from books.loaded import Cell, LoadedBook, parse_loaded
+from books.loaded import LoadedBook, parse_loaded
+from fleet.cell import Cell
 from fleet.keys import Keys
 from fleet.pair import Pair
 
@@ -42,8 +43,8 @@ async def standing(redis: Redis, keys: Keys, pairs: Sequence[Pair]) -> Standing:
     return found
 
 
-async def read_streams(redis: Redis, cursors: Mapping[str, str], count: int, block_ms: int) -> dict[str, list[Entry]]:
-    """Entries after each stream's cursor; empty when none came within `block_ms`."""
+async def read_streams(redis: Redis, cursors: Mapping[str, str], count: int, block_ms: int | None) -> dict[str, list[Entry]]:
+    """Entries after each stream's cursor; empty when none came within `block_ms` (None: do not wait)."""
     answer: Any = await redis.xread(cast("Any", dict(cursors)), count=count, block=block_ms)
     if not answer:
         return {}

@@ -2,7 +2,8 @@
 
 from books.events import Delta, Reset, ResetReason, Snapshot, SnapshotReason
 from books.join import Follower, Rejoin, Status, entry_order
-from books.loaded import Cell, LoadedBook, parse_loaded
+from books.loaded import LoadedBook, parse_loaded
+from fleet.cell import Cell
 from fleet.pair import Pair
 
 PAIR = Pair("somewhere", "spot", "BTC/USDT")
