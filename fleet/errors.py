@@ -4,9 +4,11 @@
     ├── ConfigError         2   a setting, argument or task that cannot be right
     ├── NotLive             3   the book asked for is stale or missing
     ├── Unreachable         4   a server does not answer, or refuses the login
+    │   └── ConnectionLost  4   it broke while commands were unanswered: whether they were carried out is unknown
     ├── SchemaMissing       5   a table is not there: `fleet init` makes it
     ├── LayoutMismatch      6   this Redis belongs to a fleet of another layout or version
     └── Fenced              7   another daemon owns what we tried to write
+        └── LeaseLost       7   the lease that this work needs is gone
 
 The number is the exit code of the command that ends with it. A message is one line and names the mend.
 """
@@ -36,6 +38,10 @@ class Unreachable(FleetError):
     exit_code = 4
 
 
+class ConnectionLost(Unreachable):
+    """A connection broke while commands were unanswered: whether they were carried out is unknown."""
+
+
 class SchemaMissing(FleetError):
     """A table or database is missing; `fleet init` creates it."""
 
@@ -52,3 +58,7 @@ class Fenced(FleetError):
     """A write was refused because a newer owner holds the token."""
 
     exit_code = 7
+
+
+class LeaseLost(Fenced):
+    """The lease that this work needs is gone, or can no longer be proved to be ours."""

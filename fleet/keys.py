@@ -94,7 +94,7 @@ class Keys:
         return self._of_fleet(f"commands:{member}")
 
     def lanes(self) -> str:
-        """Hash, field lane → `token 0 - 0-0`: the fence cells of monitor lanes; permanent."""
+        """Hash, field lane → `token n - 0-0`: the fence cells of monitor lanes; permanent."""
         return self._of_fleet("lanes")
 
     def lane_lease(self, lane: int) -> str:

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,12 +40,19 @@ def run_fleet(*arguments: str, timeout_s: float = 60, **environment: str) -> End
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def start_fleet(*arguments: str, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
-    """The same, not waited for; stdout and stderr are pipes."""
-    return subprocess.Popen(
-        [*FLEET, *arguments], cwd=REPOSITORY, env=clean_environment() | dict(environment), stdin=subprocess.DEVNULL,
+@contextmanager
+def running_fleet(*arguments: str, **environment: str) -> Iterator["subprocess.Popen[str]"]:
+    """The same, not waited for; stdout and stderr are pipes. Killed at the end, if it still runs."""
+    process = subprocess.Popen(
+        [*FLEET, *arguments], cwd=REPOSITORY, env=clean_environment() | environment, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
 
 
 def assert_one_line(ended: Ended, code: int, *words: str) -> None:

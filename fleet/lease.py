@@ -1,0 +1,329 @@
+"""Leases: get them, keep many of them alive in bulk, and know at once when one is gone.
+
+A lease answers "may somebody else take it"; safety is the token's (see lua/publish.lua). Still a holder stops by its own
+clock, for effects outside Redis and to save work. States and their rules: fleet.lease_states.
+
+Two loops: one renews, one call a shard; the other only looks at the clock, so that an answer that does not come cannot
+keep a lease from expiring here before it expires there.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from types import TracebackType
+from typing import NamedTuple
+
+from redis.exceptions import RedisError
+
+from fleet import scripts
+from fleet.clock import MonoMs
+from fleet.errors import FleetError, LeaseLost
+from fleet.keys import Keys
+from fleet.lease_states import Event, State, next_state
+from fleet.logs import one_line
+from fleet.pair import Pair
+from fleet.scripts import Granted, Reserved, Taken
+
+log = logging.getLogger(__name__)
+
+RENEW_MS = 500  # at most; an eighth of a shorter lease
+CHECKS_A_RENEWAL = 5  # how often the clock is looked at between two renewals
+
+
+class Target(NamedTuple):
+    """What a lease is on. `fields` of `tail` get the token; targets of one `tail` are renewed in one call."""
+
+    name: str
+    tail: str
+    lease: str
+    offer: str
+    fields: tuple[str, ...]
+
+
+def pair_target(keys: Keys, pair: Pair, *, trades: bool = False) -> Target:
+    """A pair's book line, and its trades line where they are published too."""
+    fields = (pair.label, trades_field(pair)) if trades else (pair.label,)
+    return Target(pair.label, keys.tail(keys.shard(pair)), keys.lease(pair), keys.offer(pair), fields)
+
+
+def trades_field(pair: Pair) -> str:
+    """The tail field of a pair's trades line."""
+    return f"{pair.label}#trades"
+
+
+def lane_target(keys: Keys, lane: int) -> Target:
+    """A monitor lane. Lanes are not offered; the offer key never exists."""
+    lease = keys.lane_lease(lane)
+    return Target(f"lane {lane}", keys.lanes(), lease, f"{lease}:offer", (str(lane),))
+
+
+class LossReason(StrEnum):
+    TAKEN = "taken"  # Redis holds another value, or none
+    EXPIRED = "expired"  # we could not renew it in time
+
+
+class Late(NamedTuple):
+    """The answer to acquire came past three quarters of the lease: it is not used. Ask again."""
+
+    after_ms: float
+
+
+OnLost = Callable[["Lease", LossReason], None]
+Answer = Granted | Taken | Reserved | Late
+
+
+class Lease:
+    """One lease of ours. `token` and `granted` are of the last grant (0 and None before)."""
+
+    def __init__(self, target: Target, on_lost: OnLost) -> None:
+        self.target = target
+        self.on_lost = on_lost
+        self.state = State.IDLE
+        self.token = 0
+        self.granted: Granted | None = None
+        self.deadline_mono_ms = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Lease {self.target.name} {self.state}, token {self.token}>"
+
+    def step(self, event: Event) -> None:
+        """The only writer of `state`."""
+        before, self.state = self.state, next_state(self.state, event)
+        if before is not self.state:
+            log.debug("lease %s: %s → %s", self.target.name, before, self.state)
+
+    def is_held(self, now_mono_ms: float) -> bool:
+        """Whether work under this lease may act now."""
+        return self.state is State.HELD and now_mono_ms < self.deadline_mono_ms
+
+
+class LeaseKeeper:
+    """All leases of one holder. `run` must run while any is held.
+
+    `worst_stall_ms` is the longest the event loop was late for our clock check: above a quarter of the lease, leases are
+    at risk. `renew_failures` counts renewals that Redis did not answer.
+    """
+
+    name = "leases"
+
+    def __init__(
+        self, redis: scripts.Connection, *, holder: str, lease_ms: int, mono_ms: MonoMs, on_lost: OnLost
+    ) -> None:
+        self.holder = holder
+        self.lease_ms = lease_ms
+        self.worst_stall_ms = 0.0
+        self.renew_failures = 0
+        self._redis = redis
+        self._mono_ms = mono_ms
+        self._on_lost = on_lost
+        self._leases: dict[str, Lease] = {}
+        self._highest_token = 0
+        self._stall_since_asked_ms = 0.0
+        self._failing = False
+
+    def __repr__(self) -> str:
+        return f"<LeaseKeeper {self.holder}: {len(self._leases)} leases, {self.renew_failures} renewals failed>"
+
+    @property
+    def renew_every_ms(self) -> float:
+        return min(RENEW_MS, self.lease_ms / 8)
+
+    @property
+    def leases(self) -> tuple[Lease, ...]:
+        return tuple(self._leases.values())
+
+    def lease(self, target: Target) -> Lease | None:
+        """Our lease on it, whatever its state; None after loss, release or refusal."""
+        return self._leases.get(target.lease)
+
+    def holds(self, target: Target) -> bool:
+        """Whether work on this target may act now, by our own clock."""
+        lease = self._leases.get(target.lease)
+        return lease is not None and lease.is_held(self._mono_ms())
+
+    def take_stall_ms(self) -> float:
+        """The worst stall since the last time this was asked (for the heartbeat)."""
+        worst, self._stall_since_asked_ms = self._stall_since_asked_ms, 0.0
+        return worst
+
+    async def acquire(self, target: Target, *, floor: int = 0, on_lost: OnLost | None = None) -> Answer:
+        """Ask once. Also to renew one's own doubt: the token is always new, and the old one void from now on.
+
+        `floor`: the highest token the caller has seen; ours are remembered. Raises what the connection raises: then it
+        is unknown whether the lease was granted, and asking again is right.
+        """
+        lease = self._leases.setdefault(target.lease, Lease(target, on_lost or self._on_lost))
+        lease.step(Event.ASK)
+        sent_ms = self._mono_ms()
+        try:
+            answer = await scripts.acquire(
+                self._redis,
+                tail=target.tail,
+                lease=target.lease,
+                offer=target.offer,
+                holder=self.holder,
+                ttl_ms=self.lease_ms,
+                floor=max(floor, self._highest_token),
+                fields=target.fields,
+            )
+        except BaseException:  # also a cancelled caller: nobody would use the grant
+            self._refuse(lease)
+            raise
+        return self._judge(lease, answer, sent_ms)
+
+    def _judge(self, lease: Lease, answer: Granted | Taken | Reserved, sent_ms: float) -> Answer:
+        if not isinstance(answer, Granted):
+            self._refuse(lease)
+            return answer
+        self._highest_token = max(self._highest_token, answer.token)
+        after_ms = self._mono_ms() - sent_ms
+        if after_ms >= self.lease_ms * 3 / 4 or lease.state is not State.ASKING:  # too late, or given up meanwhile
+            self._refuse(lease)
+            return Late(after_ms)
+        lease.step(Event.GRANTED)
+        lease.token, lease.granted = answer.token, answer
+        lease.deadline_mono_ms = sent_ms + self.lease_ms * 3 / 4
+        return answer
+
+    def _refuse(self, lease: Lease) -> None:
+        if lease.state is State.ASKING:
+            lease.step(Event.REFUSED)
+        if self._leases.get(lease.target.lease) is lease:
+            del self._leases[lease.target.lease]
+
+    async def release(self, target: Target) -> bool:
+        """Give it back, so that an heir need not wait; False when it was not ours any more. Work under it must have
+        ended. Raises what the connection raises; it then runs out by itself."""
+        lease = self.abandon(target)
+        if lease is None or lease.token == 0:
+            return False
+        value = scripts.lease_value(lease.token, self.holder)
+        return await scripts.release(self._redis, lease=target.lease, value=value)
+
+    def abandon(self, target: Target) -> Lease | None:
+        """Renew it no more and forget it; it runs out in Redis by itself. `on_lost` is not called."""
+        lease = self._leases.pop(target.lease, None)
+        if lease is not None:
+            lease.step(Event.RELEASE)
+        return lease
+
+    async def run(self) -> None:
+        """Renew, and watch the clock, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._renew_for_ever(), name="leases: renew")
+            group.create_task(self._watch_for_ever(), name="leases: watch the clock")
+
+    async def _renew_for_ever(self) -> None:
+        while True:
+            await self.renew()
+            await asyncio.sleep(self.renew_every_ms / 1000)
+
+    async def _watch_for_ever(self) -> None:
+        tick_ms = self.renew_every_ms / CHECKS_A_RENEWAL
+        while True:
+            planned_ms = self._mono_ms() + tick_ms
+            await asyncio.sleep(tick_ms / 1000)
+            stall_ms = max(0.0, self._mono_ms() - planned_ms)
+            self.worst_stall_ms = max(self.worst_stall_ms, stall_ms)
+            self._stall_since_asked_ms = max(self._stall_since_asked_ms, stall_ms)
+            self.expire()
+
+    def expire(self) -> None:
+        """Lose every lease whose deadline has passed by our own clock."""
+        now_ms = self._mono_ms()
+        for lease in self.leases:
+            if lease.state is State.HELD and now_ms >= lease.deadline_mono_ms:
+                self._lose(lease, Event.EXPIRED, LossReason.EXPIRED)
+
+    async def renew(self) -> None:
+        """Renew all that are held, all shards at once. Errors are counted, told once an outage, and survived."""
+        by_tail: dict[str, list[Lease]] = {}
+        for lease in self._leases.values():
+            if lease.state is State.HELD:
+                by_tail.setdefault(lease.target.tail, []).append(lease)
+        async with asyncio.TaskGroup() as group:
+            for tail, leases in by_tail.items():
+                group.create_task(self._renew_shard(leases), name=f"leases: renew {tail}")
+
+    async def _renew_shard(self, leases: Sequence[Lease]) -> None:
+        tokens = [lease.token for lease in leases]
+        sent_ms = self._mono_ms()
+        try:
+            lost = await scripts.renew(
+                self._redis,
+                leases=[lease.target.lease for lease in leases],
+                values=[scripts.lease_value(token, self.holder) for token in tokens],
+                ttl_ms=self.lease_ms,
+            )
+        except (RedisError, FleetError, OSError) as error:
+            self.renew_failures += 1
+            if not self._failing:
+                log.warning("leases: cannot renew: %s", one_line(error))
+            self._failing = True
+            return
+        if self._failing:
+            log.info("leases: Redis renews again")
+        self._failing = False
+        gone = set(lost)
+        for position, (lease, token) in enumerate(zip(leases, tokens, strict=True)):
+            if lease.state is not State.HELD or lease.token != token:
+                continue  # lost, given up or asked for anew while the answer was under way
+            if position in gone:
+                self._lose(lease, Event.TAKEN, LossReason.TAKEN)
+            else:
+                lease.step(Event.RENEWED)
+                lease.deadline_mono_ms = sent_ms + self.lease_ms * 3 / 4
+
+    def _lose(self, lease: Lease, event: Event, reason: LossReason) -> None:
+        lease.step(event)
+        del self._leases[lease.target.lease]
+        log.warning("lease %s lost: %s (token %d)", lease.target.name, reason, lease.token)
+        lease.on_lost(lease, reason)
+
+
+class hold:  # noqa: N801 - reads as a verb: `async with hold(keeper, target) as lease:`
+    """Wait for a lease, run the body under it, give it back. Losing it cancels the body and raises LeaseLost.
+
+    It asks every quarter of a lease until granted. The keeper's `run` must be running.
+    """
+
+    def __init__(self, keeper: LeaseKeeper, target: Target) -> None:
+        self._keeper = keeper
+        self._target = target
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._lost: LossReason | None = None
+
+    async def __aenter__(self) -> Lease:
+        self._task = asyncio.current_task()
+        if self._task is None:
+            raise RuntimeError("hold() wants to run in a task")
+        while True:
+            answer = await self._keeper.acquire(self._target, on_lost=self._on_lost)
+            lease = self._keeper.lease(self._target)
+            if isinstance(answer, Granted) and lease is not None:
+                self._cancelling = self._task.cancelling()
+                return lease
+            await asyncio.sleep(self._keeper.lease_ms / 4000)
+
+    def _on_lost(self, _lease: Lease, reason: LossReason) -> None:
+        self._lost = reason
+        if self._task is not None:
+            self._task.cancel()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task, self._task = self._task, None
+        if self._lost is None or task is None:
+            try:
+                await self._keeper.release(self._target)
+            except (RedisError, FleetError, OSError) as failure:
+                log.warning("lease %s: not released, it runs out: %s", self._target.name, one_line(failure))
+            return
+        is_ours = task.uncancel() <= self._cancelling  # else somebody besides us cancels: his word counts
+        if is_ours and (kind is None or kind is asyncio.CancelledError):
+            raise LeaseLost(
+                f"{self._target.name}: the lease was {self._lost}; the work under it was stopped"
+            ) from error

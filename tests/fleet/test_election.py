@@ -1,0 +1,67 @@
+"""fleet/election.py on a real server, with a clock moved by hand."""
+
+import asyncio
+
+import redis.asyncio
+
+from fleet.election import Election
+from fleet.keys import Keys
+
+LEASE_MS = 4000
+
+
+class Clock:
+    now_ms = 0.0
+
+    def __call__(self) -> float:
+        return self.now_ms
+
+
+def election(client: redis.asyncio.Redis, member: str, clock: Clock) -> Election:
+    return Election(client, Keys(), member=member, lease_ms=LEASE_MS, mono_ms=clock)
+
+
+async def test_one_leads_and_the_other_knows_it(redis: redis.asyncio.Redis) -> None:
+    clock = Clock()
+    one, two = election(redis, "a", clock), election(redis, "b", clock)
+    assert await one.ask()
+    assert not await two.ask()
+    assert (two.leader, two.term) == ("a", one.term)
+
+
+async def test_a_leader_that_cannot_prove_it_stops_by_its_own_clock(redis: redis.asyncio.Redis) -> None:
+    clock = Clock()
+    one = election(redis, "a", clock)
+    await one.ask()
+    clock.now_ms = LEASE_MS * 3 / 4 - 1
+    assert one.is_leader
+    clock.now_ms = LEASE_MS * 3 / 4
+    assert not one.is_leader
+    assert await one.ask()  # the key is still there and ours: the same term goes on
+
+
+async def test_a_resigned_leader_is_followed_at_once_under_a_higher_term(redis: redis.asyncio.Redis) -> None:
+    clock = Clock()
+    one, two = election(redis, "a", clock), election(redis, "b", clock)
+    await one.ask()
+    await one.resign()
+    assert not one.is_leader
+    assert await two.ask()
+    assert two.term > one.term
+    await one.resign()  # a follower's resignation takes nothing away
+    assert await two.ask()
+
+
+async def test_it_survives_an_outage_and_counts_it(own_redis, wait_until) -> None:
+    server = await own_redis()
+    client = redis.asyncio.Redis.from_url(server.url)
+    one = Election(client, Keys(), member="a", lease_ms=500, mono_ms=Clock())
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(one.run())
+        await wait_until(lambda: one.is_leader, "the first term")
+        await server.kill()
+        await wait_until(lambda: one.failures >= 2, "two failures")
+        await server.start()
+        await wait_until(lambda: one.failures == 0 and one.is_leader, "leading again")
+        task.cancel()
+    await client.aclose()
