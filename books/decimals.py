@@ -30,11 +30,8 @@ class _Spellings(dict[str, str]):
     def __missing__(self, text: str) -> str:
         if len(self) >= _REMEMBERED:
             self.clear()
-        value = self[text] = self.spell(text)
+        value = self[text] = _spell(text)
         return value
-
-    def spell(self, text: str) -> str:
-        return _spell(text)
 
 
 class _Products(_Spellings):
@@ -44,11 +41,15 @@ class _Products(_Spellings):
         super().__init__()
         self._factor = factor
 
-    def spell(self, text: str) -> str:
+    def __missing__(self, text: str) -> str:
+        if len(self) >= _REMEMBERED:
+            self.clear()
         try:
-            return _spell(format(_EXACT.multiply(Decimal(SPELLINGS[text]), self._factor), "f"))
+            product = _EXACT.multiply(Decimal(SPELLINGS[text]), self._factor)
         except ArithmeticError as error:
             raise NotDecimal(f"{text[:60]} × {self._factor} has too many digits") from error
+        value = self[text] = _spell(format(product, "f"))
+        return value
 
 
 def _spell(text: str) -> str:

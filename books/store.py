@@ -43,7 +43,9 @@ async def standing(redis: Redis, keys: Keys, pairs: Sequence[Pair]) -> Standing:
     return found
 
 
-async def read_streams(redis: Redis, cursors: Mapping[str, str], count: int, block_ms: int | None) -> dict[str, list[Entry]]:
+async def read_streams(
+    redis: Redis, cursors: Mapping[str, str], count: int, block_ms: int | None
+) -> dict[str, list[Entry]]:
     """Entries after each stream's cursor; empty when none came within `block_ms` (None: do not wait)."""
     answer: Any = await redis.xread(cast("Any", dict(cursors)), count=count, block=block_ms)
     if not answer:

@@ -152,6 +152,11 @@ def load(overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] 
         raise ConfigError(_explain(error)) from None
 
 
+def environment() -> Mapping[str, str]:
+    """The whole environment of this process, for handing on to a child."""
+    return dict(os.environ)
+
+
 def _from_file(path: str | None) -> dict[str, Any]:
     if not path:
         return {}

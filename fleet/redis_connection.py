@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import redis.asyncio
-from redis.asyncio.connection import ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
@@ -32,6 +32,38 @@ MIN_VERSION = (6, 2)  # XTRIM MINID
 _LATER = ("redis+sentinel", "redis+cluster", "rediss+cluster")
 
 P = TypeVar("P", bound=asyncio.Protocol)
+
+
+class _KeepsCancellations:
+    """redis-py writes inside asyncio.wait_for, which before Python 3.12 drops a cancellation that comes with the end of the
+    write (gh-86296, lost in one of three tries): the task would go on for ever. Here it is seen and raised after all."""
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
+        await super().send_packed_command(command, check_health)  # type: ignore[misc]
+        if task and task.cancelling() > before:
+            await self.disconnect(nowait=True)  # type: ignore[attr-defined]  # the answer will not be read
+            raise asyncio.CancelledError
+
+
+class _Connection(_KeepsCancellations, Connection):
+    pass
+
+
+class _SSLConnection(_KeepsCancellations, SSLConnection):
+    pass
+
+
+class _UnixDomainSocketConnection(_KeepsCancellations, UnixDomainSocketConnection):
+    pass
+
+
+_CONNECTIONS: dict[type[Any], type[Any]] = {
+    Connection: _Connection,
+    SSLConnection: _SSLConnection,
+    UnixDomainSocketConnection: _UnixDomainSocketConnection,
+}
 
 
 class Address(NamedTuple):
@@ -159,7 +191,7 @@ def _pool(url: str, name: str) -> ConnectionPool:
     if scheme in _LATER:
         raise ConfigError(f"FLEET_REDIS_URL: {scheme}:// comes with a later version; use redis:// or rediss://")
     try:
-        return ConnectionPool.from_url(
+        pool = ConnectionPool.from_url(
             url,
             protocol=2,
             decode_responses=False,
@@ -172,3 +204,5 @@ def _pool(url: str, name: str) -> ConnectionPool:
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"FLEET_REDIS_URL {redact_url(url)}: {error}") from error
+    pool.connection_class = _CONNECTIONS[pool.connection_class]
+    return pool

@@ -1,5 +1,5 @@
 """Fixtures of tests/fleet."""
 
-from tests.support.databases import any_engine, any_url
+from tests.support.databases import any_engine, any_url, sqlite_engine
 
-__all__ = ["any_engine", "any_url"]
+__all__ = ["any_engine", "any_url", "sqlite_engine"]

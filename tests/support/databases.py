@@ -17,6 +17,15 @@ def any_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
+async def sqlite_engine(sqlite_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine on a SQLite file with our schema, where the kind of database is not the point."""
+    engine = engine_of(sqlite_url)
+    await create_schema(engine)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
 async def any_engine(any_url: str) -> AsyncIterator[AsyncEngine]:
     """An engine on a database with our schema."""
     engine = engine_of(any_url)

@@ -1,0 +1,1 @@
+"""Venue sockets to events: decoders (pure), session (pure), connections, REST, pool, publisher."""

@@ -1,0 +1,107 @@
+"""Metadata of one venue × market: loaded before anything is subscribed, refreshed every hour, for ever retried."""
+
+import asyncio
+import difflib
+import logging
+import random
+from collections.abc import Callable
+
+from feeds.outputs import Failure
+from feeds.rest import Rest
+from feeds.venue import Instruments, Undecodable, Venue
+from fleet import backoff
+from fleet.pair import Pair
+
+REFRESH_S = 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+class InstrumentLoader:
+    """`instruments` is None until the first load, and `reason` says why; later failures keep what was loaded.
+
+    An instrument that disappears from the venue's list is kept: a list that came short must not end a living book, and a
+    symbol that is really gone is refused or silent at the venue itself.
+    """
+
+    def __init__(
+        self, venue: Venue, base_url: str, rest: Rest, rng: random.Random, *, refresh_s: float = REFRESH_S
+    ) -> None:
+        self.venue = venue
+        self.instruments: Instruments | None = None
+        self.reason = "the venue's instruments are not loaded yet"
+        self.loads = 0
+        self.failures = 0
+        self._base_url = base_url
+        self._rest = rest
+        self._rng = rng
+        self._refresh_s = refresh_s
+
+    def __repr__(self) -> str:
+        count = "no" if self.instruments is None else len(self.instruments.by_pair)
+        return f"<InstrumentLoader {self.venue.name}:{self.venue.market} {count} instruments>"
+
+    async def run(self, on_loaded: Callable[[Instruments], None]) -> None:
+        """Until cancelled. `on_loaded` is called after every load that succeeded."""
+        delays = backoff.delays(self._rng)
+        while True:
+            failure = await self._load()
+            if failure is None:
+                delays = backoff.delays(self._rng)
+                if self.instruments is not None:
+                    on_loaded(self.instruments)
+                await asyncio.sleep(self._refresh_s * (0.9 + 0.2 * self._rng.random()))
+                continue
+            self.failures += 1
+            self.reason = f"the venue's instruments could not be loaded: {failure}"
+            _log.warning("%s %s: %s", self.venue.name, self.venue.market, self.reason)
+            await asyncio.sleep(next(delays))
+
+    async def _load(self) -> str | None:
+        """None, or what went wrong."""
+        bodies: list[bytes] = []
+        for request in self.venue.instruments_requests():
+            answer = await self._rest.get(self._base_url, request, budget_name(self.venue, "rest"))
+            if isinstance(answer, Failure):
+                return f"{answer.kind}: {answer.text}"
+            bodies.append(answer)
+        try:
+            loaded = self.venue.parse_instruments(bodies)
+        except Undecodable as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001  # quarantined, shown, tried again: it must not end other venues
+            _log.exception("%r: a fault of our own in reading the metadata", self)
+            return f"a fault of our own: {type(error).__name__}: {error}"
+        if not loaded.by_pair:
+            return "the list is empty"
+        self.instruments = loaded if self.instruments is None else _kept(self.instruments, loaded)
+        self.loads += 1
+        self.reason = ""
+        return None
+
+
+def _kept(old: Instruments, new: Instruments) -> Instruments:
+    """The new instruments, and those of the old that are gone from the list."""
+    gone = [one for one in old.by_pair.values() if one.pair not in new.by_pair and one.symbol not in new.by_symbol]
+    if not gone:
+        return new
+    merged = Instruments([*new.by_pair.values(), *gone])
+    merged.refused = new.refused
+    return merged
+
+
+def budget_name(venue: Venue, what: str) -> str:
+    """`VENUE:MARKET:rest` (weight) or `VENUE:MARKET:connect` (sockets)."""
+    return f"{venue.name}:{venue.market}:{what}"
+
+
+def why_unknown(instruments: Instruments, pair: Pair) -> str:
+    """For people: the pair is not among the instruments, and what was perhaps meant."""
+    compact = pair.pair.replace("/", "")
+    for symbol, reason in instruments.refused.items():
+        if symbol in (pair.pair, compact, pair.pair.replace("/", "-"), pair.pair.replace("/", "_")):
+            return f"{pair.pair}: {pair.venue} lists {symbol}, which is not taken: {reason}"
+    names = [known.pair for known in instruments.by_pair]
+    near = difflib.get_close_matches(pair.pair, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{pair.pair} is not among the {len(names)} {pair.market} pairs of {pair.venue}{hint}"

@@ -1,0 +1,320 @@
+"""One venue × market at work: its instruments, and its pairs packed on as few connections as its limits allow."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from books.events import Event
+from feeds.handover import Handover
+from feeds.instruments import InstrumentLoader, why_unknown
+from feeds.link import Link, LinkOwner
+from feeds.pair_feed import FeedState, PairFeed
+from feeds.rest import Budget, Rest
+from feeds.session import Session
+from feeds.venue import Instruments, Topic, Venue
+from fleet import backoff, clock
+from fleet.errors import ConfigError
+from fleet.pair import Pair
+
+HANDOVER_MOST_S = 45.0  # announcements come about a minute ahead
+
+_log = logging.getLogger(__name__)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """How a pair is wanted. `priority`: 0 for pairs that are traded, 1 for others."""
+
+    depth: str
+    channels: frozenset[str]
+    priority: int
+
+
+class PairState(msgspec.Struct, frozen=True, kw_only=True):
+    """A pair as an operator sees it. `state`: waiting, syncing, live or refused; `reason` says why it is not live."""
+
+    pair: Pair
+    state: str
+    reason: str
+    shortfall: str | None
+    connection: str
+    sequence: int | None
+    messages: int
+    rate_per_s: float
+    gaps: int
+    resyncs: int
+    crossed: int
+    silences: int
+
+
+class Market:
+    """`run` until cancelled; everything else is synchronous and may be called before."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        *,
+        ws_url: str,
+        rest_url: str,
+        rest: Rest,
+        budget: Budget,
+        on_event: Callable[[Pair, Event], None],
+        on_refused: Callable[[Pair, str], None],
+        on_sample: Callable[[str, str, bytes, str], None],
+        gate: asyncio.Event,
+        rng: random.Random,
+        pairs_per_connection: int,
+        first_delay_s: float = backoff.FIRST_S,
+    ) -> None:
+        self.venue = venue
+        self.loader = InstrumentLoader(venue, rest_url, rest, rng)
+        self.refused: dict[Pair, str] = {}
+        self.handovers = 0
+        self._ws_url = ws_url
+        self._rest_url = rest_url
+        self._rest = rest
+        self._budget = budget
+        self._on_refused = on_refused
+        self._gate = gate
+        self._rng = rng
+        self._most_pairs = min(pairs_per_connection, venue.limits.pairs_per_connection)
+        self._first_delay_s = first_delay_s
+        self._owner = LinkOwner(
+            on_event,
+            lambda _, pair, reason: self._refuse(pair, reason),
+            lambda _, frame, reason: on_sample(venue.name, venue.market, frame, reason),
+            self._ending,
+        )
+        self._wanted: dict[Pair, Wanted] = {}
+        self._placed: dict[tuple[Pair, str], Link] = {}
+        self._books: dict[Pair, Link] = {}
+        self._links: dict[Link, asyncio.Task[None]] = {}
+        self._leaving: dict[Link, tuple[Link, Handover]] = {}  # connection that will end → its successor
+        self._group: asyncio.TaskGroup | None = None
+
+    def __repr__(self) -> str:
+        return f"<Market {self.venue.name}:{self.venue.market} {len(self._wanted)} pairs on {len(self._links)} connections>"
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                await self.loader.run(self._loaded)
+        finally:
+            self._group = None
+            for link in self._links:
+                link.finish("this daemon stopped listening")
+            self._links.clear()
+
+    @property
+    def links(self) -> list[Link]:
+        """The connections there are."""
+        return list(self._links)
+
+    def subscribe(self, pair: Pair, wanted: Wanted) -> None:
+        """Want a pair, or want it otherwise."""
+        self._wanted[pair] = wanted
+        self.refused.pop(pair, None)
+        self._place(pair)
+
+    def unsubscribe(self, pair: Pair) -> None:
+        """Do not want it any more. A live book ends with Reset(unsubscribed)."""
+        self._wanted.pop(pair, None)
+        self.refused.pop(pair, None)
+        self._books.pop(pair, None)
+        for key in [key for key in self._placed if key[0] == pair]:
+            self._withdraw(key)
+
+    def feed(self, pair: Pair) -> PairFeed | None:
+        """The pair's book; None while it has no connection (yet)."""
+        link = self._books.get(pair)
+        return None if link is None else link.session.feeds.get(pair)
+
+    def proved(self, pair: Pair, now_ms: float) -> bool:
+        """Whether the pair's connection is known to be alive."""
+        link = self._books.get(pair)
+        return link is not None and link.session.proved(now_ms)
+
+    def states(self) -> Iterator[PairState]:
+        """Every wanted pair."""
+        for pair in self._wanted:
+            yield self._state(pair)
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _loaded(self, instruments: Instruments) -> None:
+        for link in self._links:
+            link.session.instruments = instruments
+        for pair in self._wanted:
+            if pair in self.refused or not any(key[0] == pair for key in self._placed):
+                self._place(pair)
+
+    def _refuse(self, pair: Pair, reason: str) -> None:
+        if self.refused.get(pair) != reason:
+            self.refused[pair] = reason
+            self._on_refused(pair, reason)
+
+    def _place(self, pair: Pair) -> None:
+        """Give a pair its connections, one a route; repeated when it is wanted otherwise."""
+        instruments, wanted = self.loader.instruments, self._wanted[pair]
+        if instruments is None or self._group is None:
+            return
+        instrument = instruments.by_pair.get(pair)
+        if instrument is None:
+            self._refuse(pair, why_unknown(instruments, pair))
+            return
+        try:
+            topics = self.venue.topics(instrument, wanted.depth, wanted.channels)
+        except ConfigError as error:
+            self._refuse(pair, str(error))
+            return
+        self.refused.pop(pair, None)
+        routes = {topic.route for topic in topics}
+        for key in [key for key in self._placed if key[0] == pair and key[1] not in routes]:
+            self._withdraw(key)
+        for route in sorted(routes):
+            link = self._placed.get((pair, route)) or self._room(instruments, route, _count(topics, route))
+            self._placed[pair, route] = link
+            if any(topic.feeds == "book" and topic.route == route for topic in topics):
+                self._books[pair] = link
+            link.add(instrument, wanted.depth, wanted.channels)
+            if link in self._leaving:
+                self._leaving[link][0].add(instrument, wanted.depth, wanted.channels)
+
+    def _room(self, instruments: Instruments, route: str, topics: int) -> Link:
+        """The fullest connection with room, else a new one."""
+        fits = [
+            link
+            for link in self._links
+            if link.session.route == route
+            and link not in self._leaving
+            and len(link.session.pairs) < self._most_pairs
+            and link.session.topics + topics <= self.venue.limits.topics_per_connection
+        ]
+        return max(fits, key=lambda link: len(link.session.pairs)) if fits else self._open(instruments, route)
+
+    def _open(self, instruments: Instruments, route: str) -> Link:
+        if self._group is None:
+            raise RuntimeError("connections are opened while the market runs only")
+        link = Link(
+            Session(self.venue, instruments, route, self._rng),
+            ws_url=self._ws_url,
+            rest_url=self._rest_url,
+            rest=self._rest,
+            budget=self._budget,
+            owner=self._owner,
+            gate=self._gate,
+            rng=self._rng,
+            priority=self._priority,
+            first_delay_s=self._first_delay_s,
+        )
+        self._links[link] = self._group.create_task(link.run(), name=f"link {link.connection.url}")
+        return link
+
+    def _priority(self, pair: Pair) -> int:
+        wanted = self._wanted.get(pair)
+        return 1 if wanted is None else wanted.priority
+
+    def _withdraw(self, key: tuple[Pair, str]) -> None:
+        """Take a pair off a connection; an empty connection is closed."""
+        link = self._placed.pop(key)
+        leaving = self._leaving.get(link)
+        if leaving is not None:
+            leaving[1].forget(key[0])
+        for one in (link,) if leaving is None else (link, leaving[0]):
+            one.remove(key[0])
+            if not one.session.pairs and one not in self._leaving:
+                self._end(one, "no pair is left on it")
+
+    def _end(self, link: Link, reason: str) -> None:
+        task = self._links.pop(link, None)
+        if task is not None:
+            task.cancel()
+        link.finish(reason)
+
+    # ── make before break ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ending(self, link: Link, reason: str) -> None:
+        instruments = self.loader.instruments
+        if link in self._leaving or link not in self._links or instruments is None or self._group is None:
+            return
+        successor = self._open(instruments, link.session.route)
+        done = asyncio.Event()
+        handover = Handover(
+            link.session.feeds.get,
+            successor.session.feeds.get,
+            link.session.pairs,
+            comparable=self.venue.sequence_comparable,
+            emit=self._owner.event,
+            moved=lambda pair: self._moved(pair, link, successor),
+            done=done.set,
+        )
+        _log.info("%r will end (%s): its pairs move", link, reason)
+        link.emit, successor.emit = handover.from_old, handover.from_new
+        self._leaving[link] = (successor, handover)
+        self.handovers += 1
+        for pair in list(link.session.pairs):
+            wanted, instrument = self._wanted.get(pair), instruments.by_pair.get(pair)
+            if wanted is not None and instrument is not None:
+                successor.add(instrument, wanted.depth, wanted.channels)
+        self._group.create_task(
+            self._hand_over(link, successor, handover, done), name=f"handover {link.connection.url}"
+        )
+
+    async def _hand_over(self, link: Link, successor: Link, handover: Handover, done: asyncio.Event) -> None:
+        """Wait until every pair has moved, not for ever, then close the old connection."""
+        while not done.is_set():
+            try:
+                async with asyncio.timeout(HANDOVER_MOST_S):
+                    await done.wait()
+            except TimeoutError:
+                _log.warning("%r: %d pairs did not move in time", link, len(handover.waiting))
+                if successor.session.is_open or not link.session.is_open:
+                    break  # else there is nothing better than the old one
+        self._end(link, "replaced")
+        handover.settle(clock.wall_us())
+        successor.emit = self._owner.event
+        del self._leaving[link]
+        if not successor.session.pairs:
+            self._end(successor, "no pair is left on it")
+
+    def _moved(self, pair: Pair, link: Link, successor: Link) -> None:
+        route = link.session.route
+        if self._placed.get((pair, route)) is link:
+            self._placed[pair, route] = successor
+        if self._books.get(pair) is link:
+            self._books[pair] = successor
+
+    def _state(self, pair: Pair) -> PairState:
+        feed = self.feed(pair)
+        link = self._books.get(pair)
+        state, reason = FeedState.WAITING.value, self.loader.reason
+        if feed is not None:
+            state, reason = feed.state.value, feed.reason
+        elif any(key[0] == pair for key in self._placed):
+            state, reason = FeedState.LIVE.value, "no book is asked for"
+        if pair in self.refused:
+            reason = self.refused[pair]
+            if feed is None or not feed.live:  # else only another channel of the pair was refused
+                state = "refused"
+        return PairState(
+            pair=pair,
+            state=state,
+            reason=reason,
+            shortfall=None if feed is None else feed.channel.shortfall,
+            connection="" if link is None else link.status,
+            sequence=None if feed is None else feed.sequence,
+            messages=0 if feed is None else feed.messages,
+            rate_per_s=0.0 if feed is None else round(feed.rhythm.rate_per_s, 2),
+            gaps=0 if feed is None else feed.gaps,
+            resyncs=0 if feed is None else feed.resyncs,
+            crossed=0 if feed is None else feed.crossed,
+            silences=0 if feed is None else feed.silences,
+        )
+
+
+def _count(topics: list[Topic], route: str) -> int:
+    return len({topic.name for topic in topics if topic.route == route})

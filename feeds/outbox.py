@@ -1,0 +1,257 @@
+"""PURE. What one pair still has to publish, and what it stands on (redis-protocol.md §2).
+
+An outbox is a line of numbered events: `n` is proposed here and verified by publish.lua against the tail cell. It has three
+states:
+
+    CLOSED    no token: events are kept (bounded), nothing is sent
+    OPEN      we hold a token: `take` gives the next batch, at most one is in flight
+    DOUBTFUL  an answer was lost or refused: nothing is sent until a new token was acquired
+
+After an unclear answer the batch in flight stays in front. The cell read by the next `acquire` says how much of it arrived,
+so it is continued exactly; if somebody else wrote in between, the line starts over with Reset + Snapshot.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from books.book import Book
+from books.events import Bbo, Delta, Event, Levels, Mark, Reset, ResetReason, Snapshot, SnapshotReason
+from books.wire import encode
+from fleet.cell import Cell
+from fleet.pair import Pair
+
+CONFLATE_AT = 1000  # events: some seconds of a busy pair; beyond it one snapshot is cheaper than all of them
+
+
+class Phase(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    DOUBTFUL = "doubtful"
+
+
+class Batch(NamedTuple):
+    """One line of a publish call; the fields of fleet.scripts.PublishLine that a pair knows of itself."""
+
+    token: int
+    n: int  # last published before this batch
+    based_on: int | None  # n the hashes must stand at; None: this batch brings the whole book
+    levels: tuple[Levels, Levels] | None  # the whole book after this batch, where the hashes cannot be patched
+    sequence: str
+    fields: list[str]
+    entries: list[str | bytes]
+    oldest_us: int = 0  # when the frame of the oldest event arrived; 0 in a flush without events
+
+
+class Source(NamedTuple):
+    """Where a line's book comes from: the book after every event added so far (None: not whole), and its venue sequence."""
+
+    book: Book | None
+    sequence: int | None
+
+
+NO_BOOK = Source(None, None)
+_EMPTY = Book()
+
+
+class Outbox:
+    """Events of one line: a pair's book line, or (trades=True) its trades line, which has no hashes."""
+
+    __slots__ = (
+        "_bbo", "_conflated", "_hash_n", "_in_flight", "_pending", "_sequence", "_static", "_trusted",
+        "conflations", "dropped_trades", "is_trades", "n", "pair", "phase", "published", "token",
+    )  # fmt: skip
+
+    def __init__(self, pair: Pair, *, owner: str, depth: str, trades: bool = False) -> None:
+        self.pair = pair
+        self.is_trades = trades
+        self.phase = Phase.CLOSED
+        self.token = 0
+        self.n = 0
+        self.published = 0
+        self.conflations = 0
+        self.dropped_trades = 0
+        self._static: list[str] = ["owner", owner, "depth", depth]
+        self._pending: list[Event] = []
+        self._in_flight: list[Event] = []
+        self._sequence = "-"
+        self._hash_n: int | None = None
+        self._trusted = False  # whether the book is whole after everything taken so far
+        self._conflated = False
+        self._bbo: Bbo | None = None
+
+    def __repr__(self) -> str:
+        return f"<Outbox {self.pair} {self.phase} n={self.n} {len(self._pending)} waiting, {len(self._in_flight)} sent>"
+
+    @property
+    def flushed(self) -> bool:
+        """Whether the hashes are ours: written under this token, at our last n."""
+        return self.phase is Phase.OPEN and self._hash_n is not None
+
+    @property
+    def waiting(self) -> int:
+        """Events not yet accepted."""
+        return len(self._pending) + len(self._in_flight)
+
+    def add(self, event: Event) -> None:
+        """Queue an event. Past the bound a book line conflates (one Reset + Snapshot instead); trades drop the oldest."""
+        if self._conflated and isinstance(event, Delta | Snapshot | Mark):
+            return
+        self._pending.append(event)
+        if len(self._pending) > CONFLATE_AT:
+            if self.is_trades:
+                self.dropped_trades += CONFLATE_AT // 2
+                del self._pending[: CONFLATE_AT // 2]
+            else:
+                self.conflations += 1
+                self._conflated = True
+                self._pending = []
+
+    def granted(self, token: int, n: int, before: Cell | None, source: Source, now_us: int) -> None:
+        """We own the line under `token`; `before` is the cell as acquire found it, `n` where numbering goes on."""
+        unanswered, self._in_flight = self._in_flight, []
+        if (
+            self.phase is Phase.DOUBTFUL
+            and before is not None
+            and before.token == self.token
+            and self.n <= before.n <= self.n + len(unanswered)
+        ):
+            self._pending = unanswered[before.n - self.n :] + self._pending
+        elif self.is_trades:
+            self.dropped_trades += len(
+                unanswered
+            )  # whether they arrived cannot be known: a loss is counted, not a copy made
+        else:
+            self._start_over(before, source, now_us)
+        self.token, self.n = token, n
+        self._sequence = before.sequence if before is not None else "-"
+        self._hash_n = None
+        self.phase = Phase.OPEN
+
+    def _start_over(self, before: Cell | None, source: Source, now_us: int) -> None:
+        """Somebody may have written since: the reader is told, and gets the whole book as soon as we have one."""
+        self._pending = []
+        self._conflated = False
+        if before is not None or self.published:
+            self._pending.append(Reset(pair=self.pair, received_us=now_us, reason=ResetReason.TAKEOVER))
+        if source.book is not None:
+            self._pending.append(_image(self.pair, source, SnapshotReason.TAKEOVER, now_us))
+
+    def doubt(self) -> None:
+        """The connection broke or the script refused: send nothing until granted anew."""
+        if self.phase is Phase.OPEN:
+            self.phase = Phase.DOUBTFUL
+
+    def close(self) -> None:
+        """Ownership is gone: forget what waits."""
+        self.phase = Phase.CLOSED
+        self._pending, self._in_flight = [], []
+        self._trusted = self._conflated = False
+        self._hash_n = None
+
+    def take(self, source: Source, now_us: int) -> Batch | None:
+        """The next batch, None when nothing is due or one is in flight."""
+        if self.phase is not Phase.OPEN or self._in_flight:
+            return None
+        if self._conflated:
+            self._conflated = False
+            self._pending.insert(0, Reset(pair=self.pair, received_us=now_us, reason=ResetReason.CONFLATED))
+            if source.book is not None:
+                self._pending.append(_image(self.pair, source, SnapshotReason.RESYNC, now_us))
+        events = self._pending
+        repair = self._hash_n is None and self.published > 0 and self._trusted
+        if not events and not repair:
+            return None
+        self._in_flight, self._pending = events, []
+        oldest_us = events[0].received_us if events else 0
+        entries: list[str | bytes] = []
+        for event in events:
+            kind, payload = encode(event)
+            entries.append(kind.value)
+            entries.append(payload)
+        if self.is_trades:
+            return Batch(self.token, self.n, None, None, "-", [], entries, oldest_us)
+        book = source.book or _EMPTY
+        based_on, levels = self._base(events, book)
+        fields = self._fields(events, book)
+        return Batch(self.token, self.n, based_on, levels, self._sequence, fields, entries, oldest_us)
+
+    def _base(self, events: Sequence[Event], book: Book) -> tuple[int | None, tuple[Levels, Levels] | None]:
+        """What the hashes must stand at, or the whole book; follows sequence and trust through the batch."""
+        whole: bool | None = None
+        for event in events:
+            if isinstance(event, Delta):
+                whole = False if whole is None else whole
+                if event.sequence is not None:
+                    self._sequence = str(event.sequence)
+            elif isinstance(event, Snapshot):
+                whole = True if whole is None else whole
+                self._trusted = True
+                self._sequence = str(event.sequence) if event.sequence is not None else "-"
+            elif isinstance(event, Reset):
+                whole = True if whole is None else whole
+                self._trusted = False
+                self._sequence = "-"
+            elif isinstance(event, Bbo):
+                self._bbo = event
+        if whole:
+            return None, None
+        if self._hash_n is not None:
+            return self._hash_n, None
+        return None, (book.bids, book.asks)
+
+    def _fields(self, events: Sequence[Event], book: Book) -> list[str]:
+        bid = book.best_bid() or ("", "")
+        ask = book.best_ask() or ("", "")
+        fields: list[str] = [
+            "status", "live" if self._trusted else "resync",
+            "bid", bid[0], "bid_amount", bid[1], "ask", ask[0], "ask_amount", ask[1],
+        ]  # fmt: skip
+        if events:
+            venue_ms = events[-1].venue_ms
+            fields += [
+                "received_us",
+                str(events[-1].received_us),
+                "venue_ms",
+                "" if venue_ms is None else str(venue_ms),
+            ]
+        if self._bbo is not None:
+            bbo = self._bbo
+            fields += [
+                "bbo_bid",
+                bbo.bid,
+                "bbo_bid_amount",
+                bbo.bid_amount,
+                "bbo_ask",
+                bbo.ask,
+                "bbo_ask_amount",
+                bbo.ask_amount,
+            ]
+            fields += ["bbo_received_us", str(bbo.received_us)]
+            self._bbo = None
+        if self._hash_n is None:
+            fields += self._static
+        return fields
+
+    def accepted(self, *, hash_patched: bool) -> None:
+        """The batch in flight was appended; `hash_patched` False is the verdict REWRITE."""
+        self.n += len(self._in_flight)
+        self.published += len(self._in_flight)
+        self._in_flight = []
+        self._hash_n = self.n if hash_patched else None
+
+    def hash_gone(self) -> None:
+        """The hashes expired (verdict GONE of a touch): the next flush is a rewrite."""
+        self._hash_n = None
+
+
+def _image(pair: Pair, source: Source, reason: SnapshotReason, now_us: int) -> Snapshot:
+    book = source.book or _EMPTY
+    return Snapshot(
+        pair=pair,
+        bids=dict(book.bids),
+        asks=dict(book.asks),
+        reason=reason,
+        sequence=source.sequence,
+        received_us=now_us,
+    )

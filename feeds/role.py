@@ -1,0 +1,220 @@
+"""The feed role of a daemon: wanted pairs are claimed, fed from their venues and published."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from books.events import Event, Trade
+from feeds.budgets import SharedBudget
+from feeds.outbox import NO_BOOK, Source
+from feeds.ownership import Ownership
+from feeds.pool import Pool
+from feeds.publisher import Publisher
+from feeds.samples import SampleKeeper
+from feeds.venues import VENUES, find
+from fleet import clock
+from fleet.backoff import delays
+from fleet.config import Settings
+from fleet.errors import FleetError
+from fleet.keys import Keys
+from fleet.lease import LeaseKeeper
+from fleet.logs import one_line
+from fleet.ordered import OrderedConnection
+from fleet.pair import Pair
+from fleet.tasks import TaskSet
+
+log = logging.getLogger(__name__)
+
+OWN_EVERY_S = 0.25  # how often free pairs are looked for
+TOUCH_EVERY_S = 1.0
+LINK_CHECK_S = 0.05
+SETTLE_MS = 1500.0  # before the first claim: daemons that start together must have seen each other
+RECONNECT_FIRST_S = 0.1  # Redis is ours, unlike a venue: try at once, then with growing pauses
+RECONNECT_MOST_S = 2.0
+
+
+class TaskSource(Protocol):
+    """Where tasks come from (fleet.tasks.TaskPoller)."""
+
+    def subscribe(self, listener: Callable[[TaskSet], None]) -> Callable[[], None]:
+        """Call `listener` with the tasks known now and with every change. Returns the undoing."""
+        ...
+
+
+class FeedRole:
+    """A part of a daemon. `rate` is events published a second, over about the last second."""
+
+    name = "feed"
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        keys: Keys,
+        leases: LeaseKeeper,
+        tasks: TaskSource,
+        *,
+        members: Callable[[], Sequence[str]],
+        rng: random.Random,
+    ) -> None:
+        self.rate = 0.0
+        self.refused: dict[Pair, str] = {}
+        self.connection = OrderedConnection(settings.redis_url.get_secret_value(), name="fleet-publish")
+        self.publisher = Publisher(
+            self.connection,
+            keys,
+            book_ttl_ms=settings.book_ttl_ms,
+            owner=leases.holder,
+            books=self._source,
+            on_doubt=lambda pair, reason: self.ownership.doubt(pair, reason),
+            wall_us=clock.wall_us,
+        )
+        limits = {f"{name}:{market}": venue.limits for (name, market), venue in VENUES.items()}
+        self._samples = SampleKeeper(redis, keys)
+        self.pool = Pool(
+            find_venue=find,
+            endpoint=settings.endpoint,
+            budget=SharedBudget(redis, keys, settings.egress, limits),
+            on_event=self._on_event,
+            on_refused=self._on_refused,
+            on_sample=self._samples.add,
+            rng=rng,
+        )
+        self.ownership = Ownership(
+            redis=redis,
+            keys=keys,
+            leases=leases,
+            publisher=self.publisher,
+            subscriber=self.pool,
+            members=members,
+            capacity=settings.capacity,
+            mono_ms=clock.mono_ms,
+        )
+        self._tasks = tasks
+        self.leases = leases
+        self._rng = rng
+
+    # --- what happens ---------------------------------------------------------------------------------------------------
+
+    def _source(self, pair: Pair) -> Source:
+        feed = self.pool.feed(pair)
+        return Source(feed.book, feed.sequence) if feed is not None and feed.live else NO_BOOK
+
+    def _on_event(self, pair: Pair, event: Event) -> None:
+        self.publisher.add(event, trade=type(event) is Trade)
+
+    def _on_refused(self, pair: Pair, reason: str) -> None:
+        if self.refused.get(pair) != reason:
+            log.error("%s: refused: %s", pair, reason)
+            self.refused[pair] = reason
+
+    def _on_tasks(self, tasks: TaskSet) -> None:
+        self.refused.clear()
+        self.ownership.want(tasks.wanted)
+
+    # --- the loops ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled. Redis and venues being away are waited out."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_connected(), name="feed: connection to Redis")
+            group.create_task(self.publisher.run(), name="feed: publisher")
+            group.create_task(self.pool.run(), name="feed: pool")
+            group.create_task(self._own(), name="feed: ownership")
+            group.create_task(self._touch(), name="feed: touch")
+            group.create_task(self._measure(), name="feed: rate")
+            group.create_task(self._samples.run(), name="feed: samples")
+
+    async def _keep_connected(self) -> None:
+        while True:
+            if not self.connection.connected:
+                self.publisher.doubt_all("the connection to Redis was lost")
+                await self._connect()
+                self.ownership.woken.set()
+            await asyncio.sleep(LINK_CHECK_S)
+
+    async def _connect(self) -> None:
+        for pause_s in delays(self._rng, RECONNECT_FIRST_S):
+            try:
+                await self.connection.connect()
+            except FleetError as error:
+                log.warning("publishing waits: %s", one_line(error))
+                await asyncio.sleep(min(pause_s, RECONNECT_MOST_S))
+            else:
+                return
+
+    async def _own(self) -> None:
+        started_ms = clock.mono_ms()
+        unsubscribe = self._tasks.subscribe(self._on_tasks)
+        failing = False
+        try:
+            while True:
+                if clock.mono_ms() - started_ms >= SETTLE_MS and self.connection.connected:
+                    try:
+                        await self.ownership.step()
+                        failing = False
+                    except (RedisError, FleetError, OSError) as error:
+                        if not failing:
+                            log.warning("ownership waits: %s", one_line(error))
+                        failing = True
+                try:
+                    async with asyncio.timeout(OWN_EVERY_S):
+                        await self.ownership.woken.wait()
+                except TimeoutError:
+                    pass
+                else:
+                    self.ownership.woken.clear()
+                    await asyncio.sleep(LINK_CHECK_S)  # a venue's trouble wakes us for each pair: take them together
+        finally:
+            unsubscribe()
+
+    async def _touch(self) -> None:
+        """Keep the books of quiet pairs fresh, as long as their feeds are proved alive."""
+        while True:
+            await asyncio.sleep(TOUCH_EVERY_S)
+            alive = [pair for pair in self.ownership.owned if self.pool.proved(pair, clock.mono_ms())]
+            try:
+                await self.publisher.touch(alive)
+            except (RedisError, FleetError, OSError) as error:
+                log.debug("touch: %s", one_line(error))  # the connection's own loop tells of outages
+
+    async def _measure(self) -> None:
+        before, at_ms = self.publisher.events, clock.mono_ms()
+        while True:
+            await asyncio.sleep(1.0)
+            now, now_ms = self.publisher.events, clock.mono_ms()
+            self.rate = (now - before) * 1000 / (now_ms - at_ms)
+            before, at_ms = now, now_ms
+
+    # --- for showing ----------------------------------------------------------------------------------------------------
+
+    def pair_states(self) -> dict[str, Any]:
+        """What this daemon knows of its pairs, by label."""
+        return {
+            state.pair.label: {
+                "rate": round(state.rate_per_s, 2),
+                "gaps": state.gaps,
+                "resyncs": state.resyncs,
+                "state": state.state,
+                "reason": state.reason or state.shortfall,
+            }
+            for state in self.pool.states()
+        }
+
+    # --- the end --------------------------------------------------------------------------------------------------------
+
+    async def quiet(self) -> None:
+        """Claim nothing more."""
+        self.ownership.claiming = False
+
+    async def stop(self, deadline_mono_ms: float) -> None:
+        """End every book with its Reset, publish that, give the leases back."""
+        try:
+            await self.ownership.release_all()
+        except (RedisError, FleetError, OSError) as error:
+            log.warning("stopping: %s; the leases run out by themselves", one_line(error))

@@ -1,0 +1,382 @@
+"""PURE. The life of one connection: frames in; events, texts to send and commands out. Names no venue, reads no clock.
+
+A session outlives its sockets: `opened` and `closed` alternate, pairs stay. Whoever drives it (`feeds.link`) carries out what
+is put into the answer and decides nothing; all of it is decided here, in `feeds.subscriptions` (topics and their requests)
+and in `feeds.pair_feed` (a pair's book).
+
+Times: `now_ms` is a monotonic clock, `received_us` and `wall_us` the wall clock of the moment. A live pair without an event for
+MARK_MS on a connection proved alive (`feeds.liveness`) gets a Mark; one that is silent against its own rhythm
+(`feeds.rhythm`) a Reset, and its subscription is renewed.
+"""
+
+import random
+from collections.abc import KeysView
+from typing import TypeGuard
+
+from books.events import Bbo, Delta, Event, Mark, Reset, ResetReason, Snapshot, SnapshotReason, Trade
+from feeds.liveness import Health, Liveness
+from feeds.outputs import SAMPLE_BYTES, Failure, Fetch, Output, PairRefused, Ping, Reconnect, Replace, Sample, Send
+from feeds.pair_feed import PairFeed, Want
+from feeds.subscriptions import Subscription, Subscriptions
+from feeds.venue import (
+    Ack,
+    BookMessage,
+    GoingAway,
+    Image,
+    Instrument,
+    Instruments,
+    Message,
+    Refusal,
+    Reply,
+    Topic,
+    Undecodable,
+    Venue,
+)
+from fleet.pair import Pair
+
+MARK_MS = 10_000.0
+MEASURE_MS = 1_000.0
+SAMPLES_PER_MINUTE = 5
+
+_IS_EVENT = {Snapshot, Delta, Reset, Mark, Bbo, Trade}
+
+
+def is_event(output: Output) -> TypeGuard[Event]:
+    """Whether an output is to be published, not carried out."""
+    return type(output) in _IS_EVENT
+
+
+class _Entry:
+    """One pair on this connection."""
+
+    __slots__ = ("book", "book_from_bbo", "channels", "depth", "event_ms", "events", "feed", "fetch", "instrument",
+                 "topics")  # fmt: skip
+
+    def __init__(self, instrument: Instrument, depth: str, channels: frozenset[str]) -> None:
+        self.instrument = instrument
+        self.depth = depth
+        self.channels = channels
+        self.topics: list[Topic] = []
+        self.feed: PairFeed | None = None
+        self.book: Subscription | None = None
+        self.book_from_bbo = False
+        self.fetch: Fetch | None = None
+        self.events = 0  # of the feed, when last looked at
+        self.event_ms = 0.0  # when they had changed, or the last Mark
+
+
+class Session:
+    """One connection of one venue × market × route.
+
+    feeds                                             pair → PairFeed, for pairs whose book topic is on this route
+    frames, undecodable, unused, refusals      counted since the session was made
+    """
+
+    def __init__(self, venue: Venue, instruments: Instruments, route: str, rng: random.Random) -> None:
+        self.venue = venue
+        self.instruments = instruments  # may be replaced by newer ones at any time
+        self.route = route
+        self.feeds: dict[Pair, PairFeed] = {}
+        self.frames = self.undecodable = self.unused = self.refusals = 0
+        self.last_refusal = ""
+        self.is_open = False
+        self._liveness = Liveness(venue.keepalive, venue.limits.lifetime_ms, rng)
+        self._decode = venue.decode
+        self._rng = rng
+        self._subscriptions = Subscriptions(venue, rng)
+        self._by_topic = self._subscriptions.by_name
+        self._pairs: dict[Pair, _Entry] = {}
+        self._measured_ms = 0.0
+        self._had_data = False
+        self._samples = 0
+        self._samples_ms = 0.0
+
+    def __repr__(self) -> str:
+        live = sum(feed.live for feed in self.feeds.values())
+        state = "open" if self.is_open else "closed"
+        return f"<Session {self.venue.name}:{self.venue.market}/{self.route} {state} {live}/{len(self.feeds)} live>"
+
+    @property
+    def pairs(self) -> KeysView[Pair]:
+        """Every pair with a topic here."""
+        return self._pairs.keys()
+
+    @property
+    def topics(self) -> int:
+        """Topics wanted on this connection."""
+        return len(self._by_topic)
+
+    @property
+    def renewals(self) -> int:
+        """Subscriptions that had to be made again."""
+        return self._subscriptions.renewals
+
+    def proved(self, now_ms: float) -> bool:
+        """Whether the connection is known to be alive: something was heard within liveness.PROVED_MS."""
+        return self.is_open and self._liveness.proved(now_ms)
+
+    def had_data(self) -> bool:
+        """Whether the socket that is open, or was last, brought market data."""
+        return self._had_data or any(feed.last_message_ms is not None for feed in self.feeds.values())
+
+    # ── pairs ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def add(
+        self, instrument: Instrument, depth: str, channels: frozenset[str], wall_us: int, now_ms: float
+    ) -> list[Output]:
+        """Want a pair, or want it otherwise: only what differs is subscribed or left. Topics of other routes are not ours."""
+        out: list[Output] = []
+        pair, entry = instrument.pair, self._pairs.get(instrument.pair)
+        if entry is None:
+            entry = self._pairs[pair] = _Entry(instrument, depth, channels)
+        wanted = [topic for topic in self.venue.topics(instrument, depth, channels) if topic.route == self.route]
+        for topic in entry.topics:
+            if topic not in wanted:
+                self._drop_topic(entry, topic, wall_us, out)
+        for topic in wanted:
+            if topic in entry.topics:
+                continue
+            if topic.feeds == "book":
+                entry.feed = self.feeds[pair] = PairFeed(pair, self.venue.book_channel(depth), self._rng)
+            self._subscriptions.add(topic, entry.feed if topic.feeds == "book" else None)
+            if topic.feeds == "book":
+                entry.book = self._by_topic[topic.name]
+        entry.instrument, entry.depth, entry.channels, entry.topics = instrument, depth, channels, wanted
+        if entry.feed is not None:
+            entry.feed.channel = self.venue.book_channel(depth)
+            entry.book_from_bbo = entry.feed.channel.depth == "bbo"
+        self._request(now_ms, out)
+        return out
+
+    def remove(self, pair: Pair, wall_us: int, now_ms: float) -> list[Output]:
+        """Do not want a pair any more. A live book ends with Reset(unsubscribed)."""
+        out: list[Output] = []
+        entry = self._pairs.pop(pair, None)
+        if entry is not None:
+            for topic in entry.topics:
+                self._drop_topic(entry, topic, wall_us, out)
+            self._request(now_ms, out)
+        return out
+
+    def _drop_topic(self, entry: _Entry, topic: Topic, wall_us: int, out: list[Output]) -> None:
+        self._subscriptions.remove(topic.name, topic.feeds)
+        if topic.feeds == "book" and entry.feed is not None:
+            entry.feed.lost(ResetReason.UNSUBSCRIBED, wall_us, out)
+            self.feeds.pop(topic.pair, None)
+            entry.feed = entry.book = entry.fetch = None
+
+    # ── the socket ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def opened(self, now_ms: float) -> list[Output]:
+        """A socket was opened."""
+        out: list[Output] = []
+        self.is_open = True
+        self._measured_ms = now_ms
+        self._had_data = False
+        self._liveness.opened(now_ms)
+        self._subscriptions.opened(now_ms)
+        self._request(now_ms, out)
+        return out
+
+    def closed(self, reason: str, wall_us: int) -> list[Output]:
+        """The socket is gone: no book can be trusted."""
+        out: list[Output] = []
+        self.is_open = False
+        self._subscriptions.closed()
+        for entry in self._pairs.values():
+            entry.fetch = None
+            if entry.feed is not None:
+                entry.feed.lost(ResetReason.DISCONNECT, wall_us, out)
+                entry.feed.reason = f"disconnected: {reason}"
+        return out
+
+    def receive(self, frame: bytes | str, received_us: int, now_ms: float) -> list[Output]:
+        """The hot path: one frame."""
+        out: list[Output] = []
+        self.frames += 1
+        self._liveness.heard_ms = now_ms
+        try:
+            messages = self._decode(frame, received_us, self.instruments)
+        except Undecodable as error:
+            self.undecodable += 1
+            self._sample(frame, str(error), now_ms, out)
+            return out
+        for message in messages:
+            if type(message) is BookMessage:
+                subscription = self._by_topic.get(message.topic)
+                feed = None if subscription is None else subscription.ear
+                if feed is None:
+                    self.unused += 1
+                    continue
+                event = message.event
+                if type(event) is Delta:
+                    feed.delta(event, now_ms, out)
+                elif type(event) is Image:
+                    feed.image(event.snapshot, now_ms, out)
+                elif type(event) is Snapshot:
+                    feed.snapshot(event, now_ms, out)
+                if feed.due_ms <= now_ms:
+                    self._next_snapshot(feed, now_ms, out)
+            elif type(message) is Bbo:
+                self._had_data = True
+                self._best(message, now_ms, out)
+            elif type(message) is Trade:
+                self._had_data = True
+                entry = self._pairs.get(message.pair)
+                if entry is not None and "trades" in entry.channels:
+                    out.append(message)
+            else:
+                self._answer(message, now_ms, out)
+        return out
+
+    def snapshot(self, fetch: Fetch, answer: bytes | Failure, received_us: int, now_ms: float) -> list[Output]:
+        """The answer to a Fetch. One that is no longer waited for is dropped."""
+        out: list[Output] = []
+        entry = self._pairs.get(fetch.pair)
+        if entry is None or entry.fetch is not fetch or entry.feed is None:
+            return out
+        entry.fetch = None
+        if isinstance(answer, Failure):
+            retry_after_ms = None if answer.retry_after_ms is None else float(answer.retry_after_ms)
+            entry.feed.fetch_failed(f"{answer.kind}: {answer.text}", now_ms, retry_after_ms)
+            return out
+        try:
+            snapshot = self.venue.parse_snapshot(answer, entry.instrument, received_us)
+        except Undecodable as error:
+            self.undecodable += 1
+            self._sample(answer, str(error), now_ms, out)
+            entry.feed.fetch_failed(str(error), now_ms)
+            return out
+        entry.feed.fetched(snapshot, now_ms, out)
+        if entry.feed.due_ms <= now_ms:
+            self._next_snapshot(entry.feed, now_ms, out)
+        return out
+
+    def tick(self, now_ms: float, wall_us: int, *, heard_ms: float = 0.0, reading: bool = True) -> list[Output]:
+        """Called a few times a second. `heard_ms`: when the last byte came, control frames too; `reading`: False while the
+        driver holds back reading, since nobody's silence means anything then."""
+        out: list[Output] = []
+        judge = self._liveness.tick(now_ms, heard_ms, reading=reading)
+        if not self.is_open:
+            return out
+        if judge and self._is_dead(now_ms, out):
+            return out
+        if self._liveness.ending(now_ms):
+            out.append(Replace("the venue's lifetime of a connection ends soon"))
+        for subscription in self._subscriptions.overdue(now_ms):
+            if subscription.feed is not None:
+                subscription.feed.reason = f"no data of {subscription.topic.name}: subscribing again"
+        measure = now_ms - self._measured_ms >= MEASURE_MS
+        if measure:
+            self._measured_ms = now_ms
+        for entry in self._pairs.values():
+            feed = entry.feed
+            if feed is None:
+                continue
+            if measure:
+                feed.measure(now_ms)
+            if feed.live and judge:
+                self._watch(entry, feed, now_ms, wall_us, out)
+            if feed.due_ms <= now_ms:
+                self._next_snapshot(feed, now_ms, out)
+        self._request(now_ms, out)
+        return out
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _is_dead(self, now_ms: float, out: list[Output]) -> bool:
+        """Probe a quiet connection, give up a dead one."""
+        health = self._liveness.health(now_ms)
+        if health is Health.PROBE:
+            text = self.venue.keepalive.text
+            out.append(Ping() if text is None else Send(text))
+        elif health is Health.DEAD:
+            out.append(Reconnect(f"nothing heard for {self._liveness.quiet_ms(now_ms) / 1000:.1f} s"))
+        return health is Health.DEAD
+
+    def _watch(self, entry: _Entry, feed: PairFeed, now_ms: float, wall_us: int, out: list[Output]) -> None:
+        """A live pair: silent against its rhythm, or quiet and to be marked?"""
+        silent_ms = feed.silent_for_ms(now_ms)
+        if silent_ms is not None:
+            text = f"no data for {silent_ms / 1000:.1f} s, usual are {feed.rhythm.usual_pause_ms / 1000:.1f} s at most"
+            entry.fetch = None
+            feed.resync(ResetReason.SILENCE, text, wall_us, now_ms, out)
+            return
+        if feed.events != entry.events:
+            entry.events, entry.event_ms = feed.events, now_ms
+        elif now_ms - entry.event_ms >= MARK_MS and self.proved(now_ms):
+            entry.event_ms = now_ms
+            out.append(Mark(pair=feed.pair, received_us=wall_us))
+
+    def _next_snapshot(self, feed: PairFeed, now_ms: float, out: list[Output]) -> None:
+        """Do what the feed wants for its next snapshot."""
+        want = feed.take(now_ms)
+        entry = self._pairs.get(feed.pair)
+        if want is None or entry is None:
+            return
+        if want is Want.FETCH:
+            entry.fetch = Fetch(feed.pair, self.venue.snapshot_request(entry.instrument, entry.depth))
+            out.append(entry.fetch)
+        elif entry.book is not None:
+            self._subscriptions.renew(entry.book.topic.name)
+            self._request(now_ms, out)
+
+    def _best(self, bbo: Bbo, now_ms: float, out: list[Output]) -> None:
+        entry = self._pairs.get(bbo.pair)
+        if entry is None:
+            self.unused += 1
+            return
+        if entry.book_from_bbo and entry.book is not None and entry.book.ear is not None:
+            image = Snapshot(
+                pair=bbo.pair,
+                received_us=bbo.received_us,
+                venue_ms=bbo.venue_ms,
+                bids={bbo.bid: bbo.bid_amount} if bbo.bid else {},
+                asks={bbo.ask: bbo.ask_amount} if bbo.ask else {},
+                reason=SnapshotReason.FIRST,
+                sequence=bbo.sequence,
+            )
+            entry.book.ear.image(image, now_ms, out)
+        if "bbo" in entry.channels:
+            out.append(bbo)
+
+    def _answer(self, message: Message, now_ms: float, out: list[Output]) -> None:
+        """Whatever is not market data."""
+        if isinstance(message, Ack):
+            for subscription in self._subscriptions.acknowledged(message, now_ms):
+                if subscription.feed is not None:
+                    subscription.feed.subscribed(now_ms)
+            self._request(now_ms, out)
+        elif isinstance(message, Refusal):
+            self._refused(message, now_ms, out)
+        elif isinstance(message, Reply):
+            out.append(Send(message.text))
+        elif isinstance(message, GoingAway):
+            out.append(Replace(message.text))
+        else:  # Pong counts as heard, and so does what we do not use
+            self.unused += 1
+
+    def _refused(self, refusal: Refusal, now_ms: float, out: list[Output]) -> None:
+        self.refusals += 1
+        self.last_refusal = f"{refusal.code}: {refusal.text}"
+        for subscription in self._subscriptions.refused(refusal, now_ms):
+            topic = subscription.topic
+            reason = f"{topic.name} was refused with {refusal.code}: {refusal.text}"
+            entry = self._pairs.get(topic.pair)
+            if entry is not None:
+                entry.topics = [known for known in entry.topics if known.name != topic.name]
+                if entry.feed is not None and "book" in subscription.uses:
+                    entry.feed.reason = reason
+            out.append(PairRefused(topic.pair, reason))
+        self._request(now_ms, out)
+
+    def _request(self, now_ms: float, out: list[Output]) -> None:
+        out.extend(Send(text) for text in self._subscriptions.requests(now_ms))
+
+    def _sample(self, frame: bytes | str, reason: str, now_ms: float, out: list[Output]) -> None:
+        if now_ms - self._samples_ms >= 60_000.0:
+            self._samples, self._samples_ms = 0, now_ms
+        self._samples += 1
+        if self._samples <= SAMPLES_PER_MINUTE:
+            raw = frame.encode() if isinstance(frame, str) else bytes(frame)
+            out.append(Sample(raw[:SAMPLE_BYTES], reason))

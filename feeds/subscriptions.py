@@ -1,0 +1,281 @@
+"""PURE. The topics of one connection: which are wanted, asked, acknowledged, and the request frames that get us there.
+
+    QUEUED ──request──► ASKED ──ack──► ACKED          wanted; a topic that was renewed or reconnected starts over
+      ▲                                  │
+      └──ack, refusal or LEAVE_MS── LEAVING ◄──request── LEAVING_QUEUED        `again`: back to QUEUED; else forgotten
+
+Acknowledgements are not believed. A topic unanswered for `ACK_MS`, or one that must speak at once (its book starts in band)
+and has not been proved by data within `FIRST_DATA_MS`, is renewed: unsubscribe, wait, subscribe; each time after a longer
+pause. A request of several topics that is refused without naming one is repeated topic by topic, so that one bad symbol
+costs itself alone.
+
+Requests are paced by the venue's limit, evenly. Limits below one a second are hourly budgets: a tenth of an hour's budget may
+be used at once, the rest flows evenly, so no hour ever exceeds it.
+"""
+
+import random
+from enum import StrEnum
+
+from feeds.pair_feed import NEVER, PairFeed
+from feeds.venue import Ack, Bootstrap, Refusal, Topic, Venue
+
+ACK_MS = 10_000.0
+FIRST_DATA_MS = 10_000.0
+LEAVE_MS = 5_000.0
+RENEW_MOST_MS = 300_000.0
+REQUESTS_REMEMBERED = 500
+
+
+class Phase(StrEnum):
+    QUEUED = "queued"
+    ASKED = "asked"
+    ACKED = "acked"
+    LEAVING_QUEUED = "leaving queued"
+    LEAVING = "leaving"
+
+
+class Subscription:
+    """One topic. `feed` is the book it feeds (None for bbo and trades), `ear` the same while its data is to be listened to:
+    what still arrives of a subscription that is being left is not. One topic may feed several things of a pair (`uses`)."""
+
+    __slots__ = ("again", "alone", "deadline_ms", "ear", "feed", "not_before_ms", "phase", "renewals", "topic", "uses")
+
+    def __init__(self, topic: Topic, feed: PairFeed | None) -> None:
+        self.topic = topic
+        self.uses = {topic.feeds}
+        self.feed = feed
+        self.ear: PairFeed | None = None
+        self.phase = Phase.QUEUED
+        self.again = False
+        self.alone = False  # ask for it in a request of its own
+        self.not_before_ms = 0.0
+        self.deadline_ms = NEVER
+        self.renewals = 0
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self.topic.name} {self.phase}, renewed {self.renewals} times>"
+
+    def proved(self) -> bool:
+        """Whether data came, or none need have come yet."""
+        if self.feed is None or self.feed.channel.bootstrap is Bootstrap.REST:
+            return self.phase is Phase.ACKED or (self.feed is not None and self.feed.last_message_ms is not None)
+        return self.feed.live
+
+
+class Pacer:
+    """Token bucket over a connection's requests."""
+
+    __slots__ = ("_at_ms", "_most", "_per_ms", "_tokens")
+
+    def __init__(self, requests_per_s: float) -> None:
+        if requests_per_s >= 1.0:
+            self._most, self._per_ms = max(1.0, requests_per_s / 10.0), requests_per_s / 1000.0
+        else:
+            self._most, self._per_ms = max(1.0, requests_per_s * 360.0), requests_per_s * 0.9 / 1000.0
+        self._tokens = self._most
+        self._at_ms = 0.0
+
+    def start(self, now_ms: float) -> None:
+        """A new connection: the venue counts anew."""
+        self._tokens, self._at_ms = self._most, now_ms
+
+    def take(self, now_ms: float) -> bool:
+        """Whether a request may be sent now; if so it is counted."""
+        self._tokens = min(self._most, self._tokens + (now_ms - self._at_ms) * self._per_ms)
+        self._at_ms = now_ms
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+class Subscriptions:
+    """All topics of one connection, by name. `renewals` counts what had to be subscribed again."""
+
+    def __init__(self, venue: Venue, rng: random.Random) -> None:
+        self.by_name: dict[str, Subscription] = {}
+        self.renewals = 0
+        self._venue = venue
+        self._rng = rng
+        self._pacer = Pacer(venue.limits.requests_per_s)
+        self._open = False
+        self._next_id = 1
+        self._requests: dict[str, list[Subscription]] = {}
+
+    def add(self, topic: Topic, feed: PairFeed | None) -> None:
+        """Want a topic."""
+        known = self.by_name.get(topic.name)
+        if known is None:
+            self.by_name[topic.name] = Subscription(topic, feed)
+            return
+        known.uses.add(topic.feeds)
+        known.feed = feed or known.feed
+        known.again = True  # if it was leaving
+        if known.phase in (Phase.ASKED, Phase.ACKED):
+            known.ear = known.feed
+            if feed is not None and known.phase is Phase.ACKED:
+                known.deadline_ms = 0.0  # its first image may have come before this use: renewed unless one comes now
+
+    def remove(self, name: str, use: str) -> None:
+        """Do not want a topic for `use` (book, bbo or trades) any more; without any use it is left."""
+        known = self.by_name.get(name)
+        if known is None:
+            return
+        known.uses.discard(use)
+        if use == "book":
+            known.feed = known.ear = None
+        if known.uses:
+            return
+        known.again = False
+        if known.phase is Phase.QUEUED or not self._open:
+            del self.by_name[name]
+        elif known.phase is not Phase.LEAVING:
+            known.phase = Phase.LEAVING_QUEUED
+
+    def renew(self, name: str) -> None:
+        """Unsubscribe, wait for the answer, subscribe."""
+        known = self.by_name.get(name)
+        if known is not None and known.phase in (Phase.ASKED, Phase.ACKED):
+            known.phase, known.again, known.deadline_ms, known.ear = Phase.LEAVING_QUEUED, True, NEVER, None
+            self.renewals += 1
+
+    def opened(self, now_ms: float) -> None:
+        """A fresh connection: everything is to be asked for."""
+        self._open = True
+        self._requests.clear()
+        self._pacer.start(now_ms)
+        for subscription in self.by_name.values():
+            self._queue(subscription, now_ms)
+
+    def closed(self) -> None:
+        """Nothing is subscribed any more; what was leaving is gone."""
+        self._open = False
+        self._requests.clear()
+        for name, subscription in list(self.by_name.items()):
+            if subscription.phase in (Phase.LEAVING, Phase.LEAVING_QUEUED) and not subscription.again:
+                del self.by_name[name]
+            else:
+                self._queue(subscription, 0.0)
+
+    def acknowledged(self, ack: Ack, now_ms: float) -> list[Subscription]:
+        """What this answer newly subscribes."""
+        found = self._named(ack.request_id, ack.topic)
+        if ack.subscribed is not True:  # False, or the venue does not say: the phase tells what was asked
+            for subscription in found:
+                self._left(subscription, now_ms)
+        if ack.subscribed is False:
+            return []
+        new = [subscription for subscription in found if subscription.phase is Phase.ASKED]
+        for subscription in new:
+            subscription.phase = Phase.ACKED
+            subscription.deadline_ms = now_ms + FIRST_DATA_MS
+        return new
+
+    def refused(self, refusal: Refusal, now_ms: float) -> list[Subscription]:
+        """What this answer refuses for good; those are forgotten. The rest is asked again, later or one by one."""
+        found = self._named(refusal.request_id, refusal.topic)
+        gone = []
+        for subscription in found:
+            if subscription.phase is Phase.LEAVING:
+                self._left(subscription, now_ms)  # it was not subscribed: as good as left
+            elif subscription.phase not in (Phase.ASKED, Phase.ACKED):
+                continue
+            elif len(found) > 1 and refusal.topic is None:
+                subscription.alone = True
+                self._queue(subscription, now_ms)
+            elif refusal.fatal_topic:
+                gone.append(subscription)
+                del self.by_name[subscription.topic.name]
+            else:
+                self._queue(subscription, now_ms + self._pause_ms(subscription))
+        return gone
+
+    def overdue(self, now_ms: float) -> list[Subscription]:
+        """Renew what was not answered or not proved in time; the topics concerned."""
+        late = []
+        for subscription in list(self.by_name.values()):
+            if now_ms < subscription.deadline_ms:
+                continue
+            subscription.deadline_ms = NEVER
+            if subscription.phase is Phase.LEAVING:
+                self._left(subscription, now_ms)
+            elif subscription.proved():
+                subscription.renewals = 0
+            else:
+                late.append(subscription)
+                self.renew(subscription.topic.name)
+                subscription.not_before_ms = now_ms + self._pause_ms(subscription)
+        return late
+
+    def requests(self, now_ms: float) -> list[str]:
+        """The request frames that may be sent now."""
+        texts: list[str] = []
+        while self._open:
+            batch = self._batch(Phase.LEAVING_QUEUED, now_ms) or self._batch(Phase.QUEUED, now_ms)
+            if not batch or not self._pacer.take(now_ms):
+                break
+            texts.append(self._request(batch, now_ms))
+        return texts
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _batch(self, phase: Phase, now_ms: float) -> list[Subscription]:
+        batch: list[Subscription] = []
+        for subscription in self.by_name.values():
+            if subscription.phase is not phase or (phase is Phase.QUEUED and now_ms < subscription.not_before_ms):
+                continue
+            if subscription.alone:
+                if batch:
+                    continue
+                return [subscription]
+            batch.append(subscription)
+            if len(batch) >= self._venue.limits.topics_per_request:
+                break
+        return batch
+
+    def _request(self, batch: list[Subscription], now_ms: float) -> str:
+        """The frame for as many of the batch as fit; they are asked from now on."""
+        leaving = batch[0].phase is Phase.LEAVING_QUEUED
+        spell = self._venue.unsubscribe if leaving else self._venue.subscribe
+        while True:
+            text = spell([subscription.topic for subscription in batch], self._next_id)
+            if len(batch) == 1 or len(text.encode()) <= self._venue.limits.request_bytes:
+                break
+            batch = batch[: len(batch) // 2]
+        for subscription in batch:
+            subscription.phase = Phase.LEAVING if leaving else Phase.ASKED
+            subscription.ear = None if leaving else subscription.feed
+            subscription.deadline_ms = now_ms + (LEAVE_MS if leaving else ACK_MS)
+        self._requests[str(self._next_id)] = batch
+        if len(self._requests) > REQUESTS_REMEMBERED:
+            del self._requests[next(iter(self._requests))]
+        self._next_id += 1
+        return text
+
+    def _named(self, request_id: str | None, topic: str | None) -> list[Subscription]:
+        """The topics an answer is about."""
+        if topic is not None:
+            known = self.by_name.get(topic)
+            return [] if known is None else [known]
+        if request_id is None:
+            return []
+        batch = self._requests.pop(request_id, [])
+        return [subscription for subscription in batch if self.by_name.get(subscription.topic.name) is subscription]
+
+    def _left(self, subscription: Subscription, now_ms: float) -> None:
+        if subscription.phase is not Phase.LEAVING:
+            return
+        if subscription.again:
+            self._queue(subscription, max(now_ms, subscription.not_before_ms))
+        else:
+            del self.by_name[subscription.topic.name]
+
+    def _queue(self, subscription: Subscription, not_before_ms: float) -> None:
+        subscription.phase, subscription.again = Phase.QUEUED, False
+        subscription.not_before_ms, subscription.deadline_ms, subscription.ear = not_before_ms, NEVER, None
+
+    def _pause_ms(self, subscription: Subscription) -> float:
+        """How long to wait before the next attempt: doubling, shortened at random by up to half."""
+        pause = min(1000.0 * 2.0 ** min(subscription.renewals, 16), RENEW_MOST_MS)
+        subscription.renewals += 1
+        return pause * (0.5 + self._rng.random() / 2)

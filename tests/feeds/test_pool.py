@@ -1,0 +1,355 @@
+"""The whole way: simulated venues, real decoders, real sockets, every pair live and every book the venue's."""
+
+import asyncio
+import random
+from collections import Counter
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+import pytest
+
+from books.book import Book
+from books.events import Bbo, Mark, Reset, ResetReason, Snapshot, SnapshotReason, Trade
+from feeds.market import Market
+from feeds.pool import Pool
+from feeds.venues import find
+from fleet import clock
+from fleet.config import Endpoint
+from fleet.pair import Pair
+from ops.simulator.simulator import Simulator
+
+BOOK = frozenset({"book"})
+VENUE_MARKETS = [("binance", "spot"), ("binance", "futures"), ("okx", "spot"), ("okx", "futures")]
+
+
+class FreeBudget:
+    """Nothing is limited; bans are noted and kept for a moment."""
+
+    def __init__(self) -> None:
+        self.spent: Counter[str] = Counter()
+        self.bans: list[tuple[str, int]] = []
+
+    async def take(self, name: str, cost: float) -> None:
+        self.spent[name] += cost
+
+    async def ban(self, name: str, ms: int) -> None:
+        self.bans.append((name, ms))
+
+
+class Listener:
+    """Follows the events of every pair as a reader would, and checks their order."""
+
+    def __init__(self) -> None:
+        self.books: dict[Pair, Book] = {}
+        self.live: set[Pair] = set()
+        self.events: dict[Pair, list] = {}
+        self.refused: dict[Pair, str] = {}
+        self.samples: list = []
+
+    def event(self, pair: Pair, event) -> None:
+        self.events.setdefault(pair, []).append(event)
+        if isinstance(event, Mark | Bbo | Trade):
+            return
+        if isinstance(event, Reset):
+            assert pair in self.live, "a Reset of a pair that was not live"
+            self.live.discard(pair)
+        elif isinstance(event, Snapshot):
+            self.live.add(pair)
+        else:
+            assert pair in self.live, "a Delta of a pair that is not live"
+        self.books.setdefault(pair, Book()).apply(event)
+
+    def resets(self, pair: Pair) -> list[ResetReason]:
+        return [event.reason for event in self.events.get(pair, []) if isinstance(event, Reset)]
+
+    def snapshots(self, pair: Pair) -> list[SnapshotReason]:
+        return [event.reason for event in self.events.get(pair, []) if isinstance(event, Snapshot)]
+
+
+class Running:
+    def __init__(self, pool: Pool, listener: Listener, simulator: Simulator, budget: FreeBudget) -> None:
+        self.pool, self.listener, self.simulator, self.budget = pool, listener, simulator, budget
+
+    def market(self, venue: str, market: str) -> Market:
+        return next(one for one in self.pool.markets if (one.venue.name, one.venue.market) == (venue, market))
+
+    def is_live(self, *pairs: Pair) -> bool:
+        return all((feed := self.pool.feed(pair)) is not None and feed.live for pair in pairs)
+
+    def truth(self, pair: Pair) -> tuple[dict, dict]:
+        """The simulator's book in our units."""
+        market = self.market(pair.venue, pair.market)
+        size = market.loader.instruments.by_pair[pair].contract_size
+        book = self.simulator.venue(pair.venue, pair.market).book(pair.pair)
+        return tuple({Decimal(p): Decimal(q) * size for p, q in book[side]} for side in ("bids", "asks"))
+
+    def differences(self, pair: Pair) -> list:
+        """Where the book differs from the venue's, in the window that the venue gives."""
+        mine = self.pool.feed(pair).book
+        told = self.listener.books[pair]
+        assert (dict(mine.bids), dict(mine.asks)) == (dict(told.bids), dict(told.asks))
+        found = []
+        for side, levels in zip(self.truth(pair), (mine.bids, mine.asks), strict=True):
+            ours = {Decimal(p): Decimal(q) for p, q in levels.items()}
+            found += [(p, ours.get(p), side.get(p)) for p in {*ours, *side} if ours.get(p) != side.get(p)]
+        return found
+
+
+@asynccontextmanager
+async def running(venues=VENUE_MARKETS, *, pairs: int = 4, per_connection: int = 40, **simulated):
+    listener, budget = Listener(), FreeBudget()
+    async with Simulator(venues, pairs=pairs, rate=8.0, levels=100, **simulated) as simulator:
+        urls = {
+            (e["venue"], e["market"]): Endpoint(rest_url=e["rest_url"], ws_url=e["ws_url"]) for e in simulator.endpoints
+        }
+        pool = Pool(
+            find_venue=find,
+            endpoint=lambda venue, market: urls.get((venue, market), Endpoint()),
+            budget=budget,
+            on_event=listener.event,
+            on_refused=listener.refused.__setitem__,
+            on_sample=lambda *sample: listener.samples.append(sample),
+            rng=random.Random(5),
+            pairs_per_connection=per_connection,
+            first_delay_s=0.05,
+        )
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(pool.run())
+            try:
+                yield Running(pool, listener, simulator, budget)
+            finally:
+                task.cancel()
+
+
+def all_pairs(run: Running, venues=VENUE_MARKETS) -> list[Pair]:
+    return [Pair(venue, market, pair) for venue, market in venues for pair in run.simulator.pairs]
+
+
+async def test_every_pair_of_every_venue_goes_live_and_its_book_is_the_venues(wait_until):
+    async with running() as run:
+        pairs = all_pairs(run)
+        for pair in pairs:
+            run.pool.subscribe(pair, "full", BOOK)
+        await wait_until(lambda: run.is_live(*pairs), "every pair live")
+        await wait_until(lambda: all(run.pool.feed(pair).messages > 10 for pair in pairs), "some deltas each")
+        for venue, market in VENUE_MARKETS:
+            run.simulator.venue(venue, market).misbehave("freeze_market")
+        for pair in pairs:
+            await wait_until(lambda pair=pair: run.differences(pair) == [], f"the book of {pair} equal")
+        assert all(run.listener.snapshots(pair) == [SnapshotReason.FIRST] for pair in pairs)
+        assert all(run.listener.resets(pair) == [] for pair in pairs)
+        assert {state.state for state in run.pool.states()} == {"live"}
+        assert all(run.pool.proved(pair, clock.mono_ms()) for pair in pairs)
+
+
+@pytest.mark.parametrize("venue, market", VENUE_MARKETS)
+@pytest.mark.parametrize("depth", ["bbo", "20"])
+async def test_shallow_books_follow_the_venue(venue, market, depth, wait_until):
+    async with running([(venue, market)], pairs=2) as run:
+        pairs = all_pairs(run, [(venue, market)])
+        for pair in pairs:
+            run.pool.subscribe(pair, depth, frozenset({"book", "bbo", "trades"}))
+        await wait_until(lambda: run.is_live(*pairs), "every pair live")
+        kinds = lambda pair: {type(event) for event in run.listener.events[pair]}  # noqa: E731
+        await wait_until(lambda: all({Bbo, Trade} <= kinds(pair) for pair in pairs), "best prices and trades")
+        run.simulator.venue(venue, market).misbehave("freeze_market")
+        for pair in pairs:
+            truth = run.truth(pair)
+            best = max(truth[0]), min(truth[1])
+
+            def top(pair=pair):
+                book = run.pool.feed(pair).book
+                return Decimal(book.best_bid()[0]), Decimal(book.best_ask()[0])
+
+            await wait_until(lambda top=top, best=best: top() == best, f"the best prices of {pair} equal")
+
+
+@pytest.mark.parametrize("venue, market", VENUE_MARKETS)
+@pytest.mark.parametrize("fault, reason", [("drop", ResetReason.GAP), ("crossed", ResetReason.CROSSED)])
+async def test_a_damaged_pair_resets_and_is_live_again_and_the_others_never_notice(
+    venue, market, fault, reason, wait_until
+):
+    async with running([(venue, market)], pairs=3) as run:
+        pairs = all_pairs(run, [(venue, market)])
+        for pair in pairs:
+            run.pool.subscribe(pair, "full", BOOK)
+        await wait_until(lambda: run.is_live(*pairs), "every pair live")
+        run.simulator.venue(venue, market).misbehave(fault, pair=pairs[0].pair)
+        await wait_until(lambda: run.listener.resets(pairs[0]) == [reason], f"Reset({reason})")
+        await wait_until(lambda: run.is_live(*pairs), "live again")
+        assert run.listener.snapshots(pairs[0])[-1] is SnapshotReason.RESYNC
+        run.simulator.venue(venue, market).misbehave("freeze_market")
+        await wait_until(lambda: run.differences(pairs[0]) == [], "the book equal")
+        assert all(run.listener.resets(pair) == [] for pair in pairs[1:])
+
+
+async def test_a_snapshot_older_than_the_deltas_is_fetched_again(wait_until):
+    async with running([("binance", "spot")], pairs=2) as run:
+        pair = all_pairs(run, [("binance", "spot")])[0]
+        run.simulator.venue("binance", "spot").misbehave("stale_snapshot", pair=pair.pair)
+        run.pool.subscribe(pair, "full", BOOK)
+        await wait_until(lambda: run.is_live(pair), "live")
+        assert run.simulator.venue("binance", "spot").stats.snapshots >= 2
+        run.simulator.venue("binance", "spot").misbehave("freeze_market")
+        await wait_until(lambda: run.differences(pair) == [], "the book equal")
+
+
+@pytest.mark.parametrize("hard", [False, True])
+async def test_after_every_connection_was_closed_every_pair_comes_back(hard, wait_until):
+    async with running() as run:
+        pairs = all_pairs(run)
+        for pair in pairs:
+            run.pool.subscribe(pair, "full", BOOK)
+        await wait_until(lambda: run.is_live(*pairs), "every pair live")
+        for venue, market in VENUE_MARKETS:
+            run.simulator.venue(venue, market).misbehave("close_all", hard=hard)
+        await wait_until(
+            lambda: all(run.listener.resets(pair) == [ResetReason.DISCONNECT] for pair in pairs), "Reset(disconnect)"
+        )
+        await wait_until(lambda: run.is_live(*pairs), "every pair live again")
+
+
+async def test_an_announced_end_moves_every_pair_without_a_reset(wait_until):
+    async with running() as run:
+        pairs = all_pairs(run)
+        for pair in pairs:
+            run.pool.subscribe(pair, "full", BOOK)
+        await wait_until(lambda: run.is_live(*pairs), "every pair live")
+        for venue, market in VENUE_MARKETS:
+            run.simulator.venue(venue, market).misbehave("shutdown_notice", close_after_s=20)
+        await wait_until(
+            lambda: all(market.handovers == 1 and len(market.links) == 1 for market in run.pool.markets), "moved"
+        )
+        for venue, market in VENUE_MARKETS:
+            run.simulator.venue(venue, market).misbehave("freeze_market")
+        for pair in pairs:
+            await wait_until(lambda pair=pair: run.differences(pair) == [], f"the book of {pair} equal")
+            assert run.listener.resets(pair) == []
+            assert set(run.listener.snapshots(pair)[1:]) <= {SnapshotReason.SEAM}
+
+
+async def test_what_does_not_exist_is_refused_with_the_nearest_name(wait_until):
+    async with running([("okx", "spot")], pairs=3) as run:
+        good = all_pairs(run, [("okx", "spot")])[0]
+        wrong = Pair("okx", "spot", good.pair.replace("USDT", "USDX"))
+        nowhere = Pair("okxx", "spot", "BTC/USDT")
+        for pair in (good, wrong, nowhere):
+            run.pool.subscribe(pair, "full", BOOK)
+        await wait_until(lambda: run.is_live(good) and len(run.listener.refused) == 2, "both refused")
+        assert f"did you mean {good.pair}?" in run.listener.refused[wrong]
+        assert "did you mean okx?" in run.listener.refused[nowhere]
+        states = {state.pair: state.state for state in run.pool.states()}
+        assert states == {good: "live", wrong: "refused", nowhere: "refused"}
+
+
+async def test_pairs_wait_for_a_venue_that_refuses_everything_and_say_why(wait_until):
+    async with running([("binance", "spot")], pairs=2) as run:
+        pair = all_pairs(run, [("binance", "spot")])[0]
+        with run.simulator.venue("binance", "spot").misbehave("rate_limit", status=418, retry_after_s=7):
+            run.pool.subscribe(pair, "full", BOOK)
+            await wait_until(lambda: run.budget.bans, "a ban for everybody")
+            await wait_until(lambda: "HTTP 418" in next(run.pool.states()).reason, "a visible reason")
+        assert run.budget.bans[0] == ("binance:spot:rest", 7000)
+        await wait_until(lambda: run.is_live(pair), "live")
+
+
+async def test_an_unsubscribed_pair_ends_with_a_reset_and_the_last_one_closes_the_connection(wait_until):
+    async with running([("okx", "futures")], pairs=2) as run:
+        pairs = all_pairs(run, [("okx", "futures")])
+        for pair in pairs:
+            run.pool.subscribe(pair, "full", BOOK)
+        await wait_until(lambda: run.is_live(*pairs), "every pair live")
+        for pair in pairs:
+            run.pool.unsubscribe(pair)
+            assert run.listener.resets(pair) == [ResetReason.UNSUBSCRIBED]
+            assert run.pool.feed(pair) is None
+        await wait_until(lambda: run.simulator.venue("okx", "futures").statistics()["open"] == 0, "no connection")
+        assert list(run.pool.states()) == []
+
+
+async def test_pairs_are_packed_up_to_the_limit_of_a_connection(wait_until):
+    async with running([("binance", "spot")], pairs=5, per_connection=2) as run:
+        pairs = all_pairs(run, [("binance", "spot")])
+        for pair in pairs:
+            run.pool.subscribe(pair, "20", BOOK)
+        await wait_until(lambda: run.is_live(*pairs), "every pair live")
+        assert sorted(len(link.session.pairs) for link in run.pool.markets[0].links) == [1, 2, 2]
+
+
+async def test_a_held_back_pool_reads_nothing_and_catches_up_afterwards(wait_until):
+    async with running([("okx", "spot")], pairs=2) as run:
+        pairs = all_pairs(run, [("okx", "spot")])
+        for pair in pairs:
+            run.pool.subscribe(pair, "full", BOOK)
+        await wait_until(lambda: run.is_live(*pairs), "every pair live")
+        venue = run.simulator.venue("okx", "spot")
+        run.pool.hold()
+        # one frame may be on its way to the reader that already waits
+        link = run.pool.markets[0].links[0]
+        sent = venue.stats.messages_sent
+        await wait_until(lambda: venue.stats.messages_sent > sent + 10, "the venue goes on")
+        frames = link.session.frames
+        await wait_until(lambda: venue.stats.messages_sent > sent + 20, "the venue goes on")
+        assert link.session.frames == frames
+        run.pool.release()
+        venue.misbehave("freeze_market")
+        for pair in pairs:
+            await wait_until(lambda pair=pair: run.differences(pair) == [], f"the book of {pair} equal")
+            assert run.listener.resets(pair) == []
+
+
+async def test_a_connection_that_only_looks_open_is_given_up(wait_until, monkeypatch):
+    monkeypatch.setattr("feeds.liveness.PROBE_MS", 300.0)
+    monkeypatch.setattr("feeds.liveness.DEAD_MS", 900.0)
+    async with running([("binance", "futures"), ("okx", "spot")], pairs=2) as run:
+        pairs = all_pairs(run, [("binance", "futures"), ("okx", "spot")])
+        for pair in pairs:
+            run.pool.subscribe(pair, "full", BOOK)
+        await wait_until(lambda: run.is_live(*pairs), "every pair live")
+        for venue, market in {(pair.venue, pair.market) for pair in pairs}:
+            run.simulator.venue(venue, market).misbehave("half_open")
+        await wait_until(
+            lambda: all(run.listener.resets(pair) == [ResetReason.DISCONNECT] for pair in pairs), "Reset(disconnect)"
+        )
+        await wait_until(lambda: run.is_live(*pairs), "every pair live again")
+
+
+@pytest.mark.parametrize("venue, market", [("binance", "futures"), ("okx", "futures")])
+async def test_a_pair_that_falls_silent_against_its_rhythm_is_reset_and_comes_back(
+    venue, market, wait_until, monkeypatch
+):
+    monkeypatch.setattr("feeds.rhythm.SEEN_MS", 1_000.0)
+    monkeypatch.setattr("feeds.rhythm.SEEN_MESSAGES", 8)
+    monkeypatch.setattr("feeds.rhythm.SILENCE_LEAST_MS", 500.0)
+    async with running([(venue, market)], pairs=1) as run:
+        (pair,) = all_pairs(run, [(venue, market)])
+        run.pool.subscribe(pair, "full", BOOK)
+        await wait_until(lambda: run.is_live(pair) and run.pool.feed(pair).messages > 20, "live with a rhythm")
+        with run.simulator.venue(venue, market).misbehave("stall", pair=pair.pair):
+            await wait_until(lambda: run.listener.resets(pair) == [ResetReason.SILENCE], "Reset(silence)", 20)
+        await wait_until(lambda: run.is_live(pair), "live again", 20)
+        run.simulator.venue(venue, market).misbehave("freeze_market")
+        await wait_until(lambda: run.differences(pair) == [], "the book equal")
+
+
+async def test_garbage_is_sampled_and_harms_nobody(wait_until):
+    async with running([("okx", "spot")], pairs=2) as run:
+        pairs = all_pairs(run, [("okx", "spot")])
+        for pair in pairs:
+            run.pool.subscribe(pair, "full", BOOK)
+        await wait_until(lambda: run.is_live(*pairs), "every pair live")
+        run.simulator.venue("okx", "spot").misbehave("garbage", count=3)
+        await wait_until(lambda: len(run.listener.samples) == 3, "three samples")
+        assert all(sample[:2] == ("okx", "spot") for sample in run.listener.samples)
+        assert all(run.listener.resets(pair) == [] for pair in pairs)
+
+
+async def test_priority_and_depth_can_change_while_a_pair_is_live(wait_until):
+    async with running([("binance", "spot")], pairs=1) as run:
+        pair = all_pairs(run, [("binance", "spot")])[0]
+        run.pool.subscribe(pair, "full", BOOK)
+        await wait_until(lambda: run.is_live(pair), "live")
+        run.pool.subscribe(pair, "20", BOOK, 0)
+        assert run.listener.resets(pair) == [ResetReason.UNSUBSCRIBED]
+        await wait_until(lambda: run.is_live(pair), "live")
+        assert len(run.pool.feed(pair).book.bids) == 20

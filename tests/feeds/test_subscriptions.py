@@ -1,0 +1,164 @@
+"""Topics and the requests that get us there."""
+
+import json
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feeds.subscriptions import ACK_MS, LEAVE_MS, Pacer, Phase, Subscriptions
+from feeds.venue import Ack, Refusal, Topic
+from tests.support.fake_venue import FakeVenue, pair_of
+
+
+def topic(symbol: str, use: str = "trades", name: str = "prints") -> Topic:
+    return Topic("main", f"{name}:{symbol}", pair_of(symbol), use)
+
+
+def opened(**limits) -> Subscriptions:
+    subscriptions = Subscriptions(FakeVenue(**limits), random.Random(1))
+    subscriptions.opened(0.0)
+    return subscriptions
+
+
+def asked(subscriptions: Subscriptions, now_ms: float = 0.0) -> list[dict]:
+    return [json.loads(text) for text in subscriptions.requests(now_ms)]
+
+
+def test_requests_hold_at_most_the_topics_a_venue_takes():
+    subscriptions = opened(topics_per_request=4)
+    for number in range(10):
+        subscriptions.add(topic(f"S{number}"), None)
+    assert [len(request["sub"]) for request in asked(subscriptions)] == [4, 4, 2]
+
+
+def test_requests_hold_at_most_the_bytes_a_venue_takes():
+    subscriptions = opened(topics_per_request=100, request_bytes=200)
+    for number in range(50):
+        subscriptions.add(topic(f"S{number}"), None)
+    texts = subscriptions.requests(0.0)
+    assert max(len(text.encode()) for text in texts) <= 200
+    assert sum(len(json.loads(text)["sub"]) for text in texts) == 50
+
+
+def test_requests_are_paced():
+    subscriptions = opened(topics_per_request=1, requests_per_s=2.0)
+    for number in range(5):
+        subscriptions.add(topic(f"S{number}"), None)
+    times = [ms for ms in range(0, 10_000, 100) if asked(subscriptions, float(ms))]
+    assert times == [0, 500, 1_000, 1_500, 2_000]
+
+
+def test_an_hourly_budget_allows_a_burst_and_never_more_in_any_hour():
+    pacer = Pacer(480 / 3600)
+    pacer.start(0.0)
+    taken = [ms for ms in range(0, 3 * 3_600_000, 1_000) if pacer.take(float(ms))]
+    assert sum(ms <= 1_000 * 60 for ms in taken) >= 45
+    for start in range(0, 2 * 3_600_000, 60_000):
+        assert sum(start <= ms < start + 3_600_000 for ms in taken) <= 480
+
+
+def test_an_answer_that_does_not_say_for_what_is_understood_by_its_request():
+    subscriptions = opened()
+    subscriptions.add(topic("AAA"), None)
+    (request,) = asked(subscriptions)
+    assert [one.topic.name for one in subscriptions.acknowledged(Ack(request["id"], None, None), 0.0)] == ["prints:AAA"]
+    subscriptions.remove("prints:AAA", "trades")
+    (request,) = asked(subscriptions)
+    assert request["unsub"] == ["prints:AAA"]
+    subscriptions.acknowledged(Ack(request["id"], None, None), 0.0)
+    assert subscriptions.by_name == {}
+
+
+def test_a_topic_with_two_uses_is_left_when_both_are_gone():
+    subscriptions = opened()
+    subscriptions.add(topic("AAA", "bbo", "best"), None)
+    subscriptions.add(topic("AAA", "book", "best"), None)
+    assert asked(subscriptions)[0]["sub"] == ["best:AAA"]
+    subscriptions.remove("best:AAA", "book")
+    assert asked(subscriptions) == []
+    subscriptions.remove("best:AAA", "bbo")
+    assert asked(subscriptions)[0]["unsub"] == ["best:AAA"]
+
+
+def test_answers_about_strangers_are_ignored():
+    subscriptions = opened()
+    subscriptions.add(topic("AAA"), None)
+    asked(subscriptions)
+    assert subscriptions.acknowledged(Ack("999", None, True), 0.0) == []
+    assert subscriptions.acknowledged(Ack(None, "prints:ZZZ", True), 0.0) == []
+    assert subscriptions.refused(Refusal(None, None, "1", "?", True), 0.0) == []
+    assert subscriptions.by_name["prints:AAA"].phase is Phase.ASKED
+
+
+def test_a_refused_unsubscribe_is_as_good_as_one_that_was_accepted():
+    subscriptions = opened()
+    subscriptions.add(topic("AAA"), None)
+    asked(subscriptions)
+    subscriptions.remove("prints:AAA", "trades")
+    (request,) = asked(subscriptions)
+    subscriptions.refused(Refusal(request["id"], None, "1", "not subscribed", True), 0.0)
+    assert subscriptions.by_name == {}
+
+
+def test_what_was_leaving_when_the_connection_closed_is_gone_and_the_rest_is_asked_again():
+    subscriptions = opened()
+    for symbol in ("AAA", "BBB"):
+        subscriptions.add(topic(symbol), None)
+    asked(subscriptions)
+    subscriptions.remove("prints:AAA", "trades")
+    subscriptions.closed()
+    assert subscriptions.requests(0.0) == []
+    subscriptions.opened(1.0)
+    assert asked(subscriptions, 1.0)[0]["sub"] == ["prints:BBB"]
+
+
+STEPS = st.sampled_from(["add", "remove", "renew", "ack", "no", "fatal", "lose", "wait", "reconnect"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(STEPS, st.sampled_from("ABC")), max_size=60))
+def test_whatever_the_venue_answers_what_is_wanted_ends_up_subscribed(steps):
+    subscriptions, now = opened(), 0.0
+    wanted: set[str] = set()
+    at_venue: set[str] = set()
+    unanswered: list[dict] = []
+    for step, symbol in [*steps, *[("wait", "A"), ("ack", "A")] * 40]:
+        name = f"prints:{symbol}"
+        now += 50.0
+        if step == "add":
+            subscriptions.add(topic(symbol), None)
+            wanted.add(name)
+        elif step == "remove":
+            subscriptions.remove(name, "trades")
+            wanted.discard(name)
+        elif step == "renew":
+            subscriptions.renew(name)
+        elif step == "wait":
+            now += max(ACK_MS, LEAVE_MS) + 1
+        elif step == "reconnect":
+            subscriptions.closed()
+            at_venue.clear()
+            unanswered.clear()
+            subscriptions.opened(now)
+        elif unanswered:
+            answered = unanswered.pop(0) if step != "ack" else None
+            for request in [answered] if answered else unanswered:
+                if step == "ack":
+                    subscriptions.acknowledged(Ack(request["id"], None, None), now)
+                elif step == "no" and "sub" in request:
+                    at_venue -= set(request["sub"])
+                    subscriptions.refused(Refusal(request["id"], None, "1", "busy", False), now)
+                elif step == "fatal" and len(request.get("sub", [])) == 1:
+                    at_venue -= set(request["sub"])
+                    for gone in subscriptions.refused(Refusal(request["id"], None, "1", "never", True), now):
+                        wanted.discard(gone.topic.name)
+            if step == "ack":
+                unanswered.clear()
+        subscriptions.overdue(now)
+        for request in asked(subscriptions, now):
+            at_venue |= set(request.get("sub", []))
+            at_venue -= set(request.get("unsub", []))
+            unanswered.append(request)
+    assert set(subscriptions.by_name) == wanted
+    assert at_venue == wanted
