@@ -1,9 +1,9 @@
 """PURE. One order book: exact decimal text in, best prices always at hand.
 
-Two dicts price → amount hold the levels. Best prices come from a heap a side with lazy deletion: a new level is pushed,
-a deleted one is popped when it reaches the top. So a change costs a dict write, and only a NEW level costs a push; sorting
-happens when somebody asks for the top N. (A sorted list or SortedDict costs three to five times as much a message, and
-most messages are followed by a look at the best prices only.)
+Two dicts price → amount hold the levels. Best prices come from a heap a side with lazy deletion: a new price is pushed, a
+deleted one stays until it reaches the top, and is not pushed again when it comes back before that (most do: levels near the
+touch come and go). So a change costs a dict write and a look-up; sorting happens when somebody asks for the top N. (A sorted
+list or SortedDict costs three to five times as much a message, and most messages are followed by a look at the best only.)
 """
 
 import heapq
@@ -17,12 +17,13 @@ Level = tuple[str, str]
 class _Side:
     """One side; `sign` is -1 for bids (highest first), 1 for asks."""
 
-    __slots__ = ("_heap", "_sign", "levels")
+    __slots__ = ("_heap", "_ranked", "_sign", "levels")
 
     def __init__(self, sign: int) -> None:
         self.levels: dict[str, str] = {}
         self._sign = sign
         self._heap: list[tuple[float, str]] = []
+        self._ranked: set[str] = set()  # the prices in the heap
 
     def replace(self, levels: Levels) -> None:
         self.levels = {price: amount for price, amount in levels.items() if amount != "0"}
@@ -32,18 +33,19 @@ class _Side:
         sign = self._sign
         self._heap = [(sign * float(price), price) for price in self.levels]
         heapq.heapify(self._heap)
+        self._ranked = set(self.levels)
 
     def apply(self, levels: Levels) -> None:
-        held, heap, sign = self.levels, self._heap, self._sign
+        held, ranked = self.levels, self._ranked
         for price, amount in levels.items():
             if amount == "0":
                 held.pop(price, None)
-            elif price in held:
-                held[price] = amount
             else:
                 held[price] = amount
-                heapq.heappush(heap, (sign * float(price), price))
-        if len(heap) > 2 * len(held) + 256:
+                if price not in ranked:
+                    ranked.add(price)
+                    heapq.heappush(self._heap, (self._sign * float(price), price))
+        if len(ranked) > 2 * len(held) + 256:
             self._rebuild()
 
     def best(self) -> Level | None:
@@ -54,6 +56,7 @@ class _Side:
             if amount is not None:
                 return price, amount
             heapq.heappop(heap)
+            self._ranked.discard(price)
         return None
 
     def best_rank(self) -> float | None:

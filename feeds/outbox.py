@@ -11,13 +11,12 @@ After an unclear answer the batch in flight stays in front. The cell read by the
 so it is continued exactly; if somebody else wrote in between, the line starts over with Reset + Snapshot.
 """
 
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from books.book import Book
 from books.events import Bbo, Delta, Event, Levels, Mark, Reset, ResetReason, Snapshot, SnapshotReason
-from books.wire import encode
+from feeds.chain import Chain
 from fleet.cell import Cell
 from fleet.pair import Pair
 
@@ -72,8 +71,8 @@ class Outbox:
         self.conflations = 0
         self.dropped_trades = 0
         self._static: list[str] = ["owner", owner, "depth", depth]
-        self._pending: list[Event] = []
-        self._in_flight: list[Event] = []
+        self._pending = Chain()
+        self._in_flight = Chain()
         self._sequence = "-"
         self._hash_n: int | None = None
         self._trusted = False  # whether the book is whole after everything taken so far
@@ -97,30 +96,33 @@ class Outbox:
         """Queue an event. Past the bound a book line conflates (one Reset + Snapshot instead); trades drop the oldest."""
         if self._conflated and isinstance(event, Delta | Snapshot | Mark):
             return
-        self._pending.append(event)
+        self._pending.add(event)
+        if type(event) is Bbo:
+            self._bbo = event
         if len(self._pending) > CONFLATE_AT:
             if self.is_trades:
                 self.dropped_trades += CONFLATE_AT // 2
-                del self._pending[: CONFLATE_AT // 2]
+                self._pending = self._pending.without_first(CONFLATE_AT // 2)
             else:
                 self.conflations += 1
                 self._conflated = True
-                self._pending = []
+                self._pending = Chain()
 
     def granted(self, token: int, n: int, before: Cell | None, source: Source, now_us: int) -> None:
         """We own the line under `token`; `before` is the cell as acquire found it, `n` where numbering goes on."""
-        unanswered, self._in_flight = self._in_flight, []
+        unanswered, self._in_flight = self._in_flight, Chain()
         if (
             self.phase is Phase.DOUBTFUL
             and before is not None
             and before.token == self.token
             and self.n <= before.n <= self.n + len(unanswered)
         ):
-            self._pending = unanswered[before.n - self.n :] + self._pending
+            unanswered = unanswered.without_first(before.n - self.n)
+            unanswered.extend(self._pending)
+            self._pending = unanswered
         elif self.is_trades:
-            self.dropped_trades += len(
-                unanswered
-            )  # whether they arrived cannot be known: a loss is counted, not a copy made
+            # whether they arrived cannot be known: a loss is counted, not a copy made
+            self.dropped_trades += len(unanswered)
         else:
             self._start_over(before, source, now_us)
         self.token, self.n = token, n
@@ -130,12 +132,12 @@ class Outbox:
 
     def _start_over(self, before: Cell | None, source: Source, now_us: int) -> None:
         """Somebody may have written since: the reader is told, and gets the whole book as soon as we have one."""
-        self._pending = []
+        self._pending = Chain()
         self._conflated = False
         if before is not None or self.published:
-            self._pending.append(Reset(pair=self.pair, received_us=now_us, reason=ResetReason.TAKEOVER))
+            self._pending.add(Reset(pair=self.pair, received_us=now_us, reason=ResetReason.TAKEOVER))
         if source.book is not None:
-            self._pending.append(_image(self.pair, source, SnapshotReason.TAKEOVER, now_us))
+            self._pending.add(_image(self.pair, source, SnapshotReason.TAKEOVER, now_us))
 
     def doubt(self) -> None:
         """The connection broke or the script refused: send nothing until granted anew."""
@@ -145,89 +147,55 @@ class Outbox:
     def close(self) -> None:
         """Ownership is gone: forget what waits."""
         self.phase = Phase.CLOSED
-        self._pending, self._in_flight = [], []
+        self._pending, self._in_flight = Chain(), Chain()
         self._trusted = self._conflated = False
         self._hash_n = None
 
     def take(self, source: Source, now_us: int) -> Batch | None:
         """The next batch, None when nothing is due or one is in flight."""
-        if self.phase is not Phase.OPEN or self._in_flight:
+        if self.phase is not Phase.OPEN or len(self._in_flight):
             return None
         if self._conflated:
-            self._conflated = False
-            self._pending.insert(0, Reset(pair=self.pair, received_us=now_us, reason=ResetReason.CONFLATED))
-            if source.book is not None:
-                self._pending.append(_image(self.pair, source, SnapshotReason.RESYNC, now_us))
-        events = self._pending
+            self._end_conflation(source, now_us)
+        chain = self._pending
         repair = self._hash_n is None and self.published > 0 and self._trusted
-        if not events and not repair:
+        if not len(chain) and not repair:
             return None
-        self._in_flight, self._pending = events, []
-        oldest_us = events[0].received_us if events else 0
-        entries: list[str | bytes] = []
-        for event in events:
-            kind, payload = encode(event)
-            entries.append(kind.value)
-            entries.append(payload)
+        self._in_flight, self._pending = chain, Chain()
         if self.is_trades:
-            return Batch(self.token, self.n, None, None, "-", [], entries, oldest_us)
+            return Batch(self.token, self.n, None, None, "-", [], chain.entries, chain.oldest_us)
+        if chain.trusted is not None:
+            self._trusted = chain.trusted
+        if chain.sequence is not None:
+            self._sequence = chain.sequence
         book = source.book or _EMPTY
-        based_on, levels = self._base(events, book)
-        fields = self._fields(events, book)
-        return Batch(self.token, self.n, based_on, levels, self._sequence, fields, entries, oldest_us)
+        based_on = None if chain.whole else self._hash_n
+        levels = None if chain.whole or based_on is not None else (book.bids, book.asks)
+        fields = self._fields(chain, book)
+        return Batch(self.token, self.n, based_on, levels, self._sequence, fields, chain.entries, chain.oldest_us)
 
-    def _base(self, events: Sequence[Event], book: Book) -> tuple[int | None, tuple[Levels, Levels] | None]:
-        """What the hashes must stand at, or the whole book; follows sequence and trust through the batch."""
-        whole: bool | None = None
-        for event in events:
-            if isinstance(event, Delta):
-                whole = False if whole is None else whole
-                if event.sequence is not None:
-                    self._sequence = str(event.sequence)
-            elif isinstance(event, Snapshot):
-                whole = True if whole is None else whole
-                self._trusted = True
-                self._sequence = str(event.sequence) if event.sequence is not None else "-"
-            elif isinstance(event, Reset):
-                whole = True if whole is None else whole
-                self._trusted = False
-                self._sequence = "-"
-            elif isinstance(event, Bbo):
-                self._bbo = event
-        if whole:
-            return None, None
-        if self._hash_n is not None:
-            return self._hash_n, None
-        return None, (book.bids, book.asks)
+    def _end_conflation(self, source: Source, now_us: int) -> None:
+        waited, self._pending, self._conflated = self._pending, Chain(), False
+        self._pending.add(Reset(pair=self.pair, received_us=now_us, reason=ResetReason.CONFLATED))
+        self._pending.extend(waited)
+        if source.book is not None:
+            self._pending.add(_image(self.pair, source, SnapshotReason.RESYNC, now_us))
 
-    def _fields(self, events: Sequence[Event], book: Book) -> list[str]:
+    def _fields(self, chain: Chain, book: Book) -> list[str]:
         bid = book.best_bid() or ("", "")
         ask = book.best_ask() or ("", "")
-        fields: list[str] = [
+        fields = [
             "status", "live" if self._trusted else "resync",
             "bid", bid[0], "bid_amount", bid[1], "ask", ask[0], "ask_amount", ask[1],
         ]  # fmt: skip
-        if events:
-            venue_ms = events[-1].venue_ms
-            fields += [
-                "received_us",
-                str(events[-1].received_us),
-                "venue_ms",
-                "" if venue_ms is None else str(venue_ms),
-            ]
+        if len(chain):
+            venue_ms = "" if chain.venue_ms is None else str(chain.venue_ms)
+            fields += ("received_us", str(chain.newest_us), "venue_ms", venue_ms)
         if self._bbo is not None:
             bbo = self._bbo
-            fields += [
-                "bbo_bid",
-                bbo.bid,
-                "bbo_bid_amount",
-                bbo.bid_amount,
-                "bbo_ask",
-                bbo.ask,
-                "bbo_ask_amount",
-                bbo.ask_amount,
-            ]
-            fields += ["bbo_received_us", str(bbo.received_us)]
+            fields += ("bbo_bid", bbo.bid, "bbo_bid_amount", bbo.bid_amount)
+            fields += ("bbo_ask", bbo.ask, "bbo_ask_amount", bbo.ask_amount)
+            fields += ("bbo_received_us", str(bbo.received_us))
             self._bbo = None
         if self._hash_n is None:
             fields += self._static
@@ -237,7 +205,7 @@ class Outbox:
         """The batch in flight was appended; `hash_patched` False is the verdict REWRITE."""
         self.n += len(self._in_flight)
         self.published += len(self._in_flight)
-        self._in_flight = []
+        self._in_flight = Chain()
         self._hash_n = self.n if hash_patched else None
 
     def hash_gone(self) -> None:

@@ -69,6 +69,7 @@ class Publisher:
         self._wall_us = wall_us
         self._shards = [_Shard() for _ in range(keys.shards)]
         self._outboxes: dict[Pair, tuple[Outbox, Outbox | None]] = {}
+        self._shard_of: dict[Pair, _Shard] = {}
         self._tick: asyncio.Future[None] | None = None
         self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
 
@@ -77,6 +78,7 @@ class Publisher:
     def open(self, pair: Pair, depth: str, *, trades: bool) -> None:
         """Keep lines for a pair; nothing is sent before `granted`."""
         book = Outbox(pair, owner=self._owner, depth=depth)
+        self._shard_of[pair] = self._shards[self._keys.shard(pair)]
         self._outboxes[pair] = (book, Outbox(pair, owner=self._owner, depth=depth, trades=True) if trades else None)
 
     def close(self, pair: Pair) -> None:
@@ -84,7 +86,8 @@ class Publisher:
         for outbox in self._outboxes.pop(pair, ()):
             if outbox is not None:
                 outbox.close()
-                self._shards[self._keys.shard(pair)].due.pop(outbox, None)
+                self._shard_of[pair].due.pop(outbox, None)
+        self._shard_of.pop(pair, None)
 
     def outbox(self, pair: Pair) -> Outbox | None:
         """The pair's book line."""
@@ -113,9 +116,10 @@ class Publisher:
             self._wake(outbox)
 
     def _wake(self, outbox: Outbox) -> None:
-        shard = self._shards[self._keys.shard(outbox.pair)]
-        shard.due[outbox] = None
-        shard.ready.set()
+        shard = self._shard_of[outbox.pair]
+        if outbox not in shard.due:
+            shard.due[outbox] = None
+            shard.ready.set()
 
     def _source(self, outbox: Outbox) -> Source:
         return NO_BOOK if outbox.is_trades else self._books(outbox.pair)
