@@ -147,14 +147,41 @@ async def test_while_held_back_nothing_is_read_and_memory_stays_bounded(wait_unt
     async with connected() as (_, owner, place, gate):
         await wait_until(lambda: place.open, "open")
         gate.clear()
-        await place.open[0].send("one that the waiting reader takes")
-        await wait_until(lambda: len(owner.frames) == 1, "the one on its way")
+        await place.open[0].send("one that came while nothing is taken")
         flood = asyncio.ensure_future(flood_of(place.open[0]))
         await wait_until(lambda: place.open[0].transport.get_write_buffer_size() > 0, "the venue has to wait")
-        assert len(owner.frames) == 1
+        assert owner.frames == []
         gate.set()
         await flood
         await wait_until(lambda: len(owner.frames) == 1 + 400, "everything")
+
+
+async def test_a_message_in_fragments_arrives_as_one(wait_until):
+    async with connected() as (_, owner, place, _):
+        await wait_until(lambda: place.open, "open")
+        await place.open[0].send(["in ", "three ", "parts"])
+        await place.open[0].send("whole")
+        await wait_until(lambda: len(owner.frames) == 2, "both")
+        assert owner.frames == [b"in three parts", b"whole"]
+
+
+async def test_a_burst_does_not_keep_the_rest_of_the_daemon_waiting(wait_until):
+    async with connected() as (_, owner, place, _):
+        await wait_until(lambda: place.open, "open")
+        turns: list[int] = []
+        loop = asyncio.get_running_loop()
+
+        def turn() -> None:
+            turns.append(len(owner.frames))
+            if len(owner.frames) < 401:
+                loop.call_soon(turn)
+
+        flood = asyncio.ensure_future(flood_of(place.open[0]))
+        loop.call_soon(turn)
+        await flood
+        await place.open[0].send("the end")
+        await wait_until(lambda: len(owner.frames) == 401, "everything")
+        assert max(after - before for before, after in itertools.pairwise(turns)) < 50
 
 
 async def flood_of(websocket: ServerConnection) -> None:
