@@ -1,0 +1,189 @@
+"""The composition root of a daemon: one process, coordination and any of the roles feed, monitor, trader."""
+
+import asyncio
+import logging
+import os
+import random
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from books.wire import WIRE_VERSION
+from feeds.role import FeedRole
+from fleet import clock
+from fleet.config import Role, Settings
+from fleet.election import Election
+from fleet.errors import ConfigError, FleetError
+from fleet.heartbeat import Heartbeat, MemberRecord, make_identity, read_members
+from fleet.keys import Keys
+from fleet.layout import join_layout
+from fleet.lease import Lease, LeaseKeeper, LossReason
+from fleet.logs import one_line
+from fleet.redis_connection import check, connect
+from fleet.sql import engine as sql_engine
+from fleet.supervisor import Part, Supervisor
+from fleet.tasks import TaskPoller, TaskStore
+from fleet.upkeep import Upkeep
+from monitor.role import MonitorRole
+from trader.role import TraderRole
+
+log = logging.getLogger(__name__)
+
+MEMBERS_EVERY_S = 1.0
+
+
+class Coordination:
+    """The part every daemon has: leases, heartbeat, election, tasks, and who else is there."""
+
+    name = "coordination"
+
+    def __init__(self, settings: Settings, redis: Redis, keys: Keys, poller: TaskPoller, roles: Sequence[Role]) -> None:
+        self.identity = make_identity(socket.gethostname(), os.getpid(), random.Random())
+        self.leases = LeaseKeeper(
+            redis, holder=self.identity, lease_ms=settings.lease_ms, mono_ms=clock.mono_ms, on_lost=self._on_lease_lost
+        )
+        self.election = Election(
+            redis, keys, member=self.identity, lease_ms=settings.lease_ms, mono_ms=clock.mono_ms
+        )  # fmt: skip
+        self.heartbeat = Heartbeat(
+            redis,
+            keys,
+            record=self._record,
+            pair_states=self._pair_states,
+            on_command=self._on_command,
+            on_vanished=self._on_vanished,
+        )
+        self.feed: FeedRole | None = None
+        self.supervisor: Supervisor | None = None
+        self._settings = settings
+        self._redis = redis
+        self._keys = keys
+        self._poller = poller
+        self._roles = tuple(roles)
+        self._started_ms = clock.wall_ms()
+        self._version = version("fleet")
+        self._members: list[MemberRecord] = []
+        self._quiet = False
+        self._rejoin = asyncio.Event()
+
+    def feeders(self) -> list[str]:
+        """Members that take pairs now, ourselves too once our beat was read back."""
+        return [member.id for member in self._members if "feed" in member.roles and not member.quiet]
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.heartbeat.run(), name="heartbeat")
+            group.create_task(self.leases.run(), name="leases")
+            group.create_task(self.election.run(), name="election")
+            group.create_task(self._poller.run(), name="tasks")
+            group.create_task(self._watch_members(), name="members")
+
+    async def _watch_members(self) -> None:
+        failing = False
+        while True:
+            try:
+                if self._rejoin.is_set():
+                    await join_layout(self._redis, self._keys, WIRE_VERSION)
+                    self._rejoin.clear()
+                self._members = await read_members(self._redis, self._keys)
+                failing = False
+            except (RedisError, OSError) as error:
+                if not failing:
+                    log.warning("members: %s; the last known stay", one_line(error))
+                failing = True
+            await asyncio.sleep(MEMBERS_EVERY_S)
+
+    def _record(self) -> MemberRecord:
+        feed = self.feed
+        return MemberRecord(
+            id=self.identity,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            roles=self._roles,
+            capacity=self._settings.capacity if feed else 0,
+            pairs=len(feed.ownership.owned) if feed else 0,
+            rate=round(feed.rate, 1) if feed else 0.0,
+            loop_stall_ms=round(self.leases.take_stall_ms(), 1),
+            version=self._version,
+            started_ms=self._started_ms,
+            egress=self._settings.egress,
+            quiet=self._quiet,
+        )
+
+    def _pair_states(self) -> Mapping[str, Any]:
+        return {"pairs": self.feed.pair_states() if self.feed else {}}
+
+    def _on_lease_lost(self, lease: Lease, reason: LossReason) -> None:
+        if self.feed is not None:
+            self.feed.ownership.on_lease_lost(lease, reason)
+
+    def _on_command(self, command: str) -> None:
+        if command == "stop" and self.supervisor is not None:
+            self.supervisor.request_stop("asked to by a command")
+        else:
+            log.warning("command %r is not known to this version", command)
+
+    def _on_vanished(self) -> None:
+        self._rejoin.set()
+
+    async def quiet(self) -> None:
+        """Say so, so that nobody counts on us."""
+        self._quiet = True
+
+    async def stop(self, deadline_mono_ms: float) -> None:
+        """Let another lead, and take our record out."""
+        try:
+            await self.election.resign()
+            await self.heartbeat.leave()
+        except (RedisError, FleetError, OSError) as error:
+            log.warning("leaving: %s; our record and leadership run out by themselves", one_line(error))
+
+
+def chosen_roles(settings: Settings) -> tuple[Role, ...]:
+    """The roles asked for; where none were asked for, those whose servers are configured. Raises ConfigError."""
+    if settings.database_url is None:
+        raise ConfigError(
+            "FLEET_DATABASE_URL is not set: tasks come from there; for one host, sqlite:///fleet.db is enough"
+        )
+    if "roles" in settings.model_fields_set or settings.clickhouse_url is not None:
+        return settings.roles
+    log.warning("FLEET_CLICKHOUSE_URL is not set: no history is kept (the monitor role is left out)")
+    return tuple(role for role in settings.roles if role != "monitor")
+
+
+async def daemon(settings: Settings) -> int:
+    """Run one daemon until SIGTERM; the exit code. Raises FleetError for what keeps it from starting."""
+    roles = chosen_roles(settings)
+    async with AsyncExitStack() as stack:
+        redis = connect(settings, name="fleet")
+        stack.push_async_callback(redis.aclose)
+        await check(redis, settings)
+        keys = Keys(settings.namespace, settings.shards)
+        await join_layout(redis, keys, WIRE_VERSION)
+        engine = sql_engine(settings)
+        stack.push_async_callback(engine.dispose)
+        store = TaskStore(engine)
+        await store.fetch()  # a wrong url or a missing table is told now, not every five seconds
+        poller = TaskPoller(store, settings.tasks_poll_ms)
+        coordination = Coordination(settings, redis, keys, poller, roles)
+        parts: list[Part] = []
+        if "feed" in roles:
+            coordination.feed = FeedRole(
+                settings, redis, keys, coordination.leases, poller, members=coordination.feeders, rng=random.Random()
+            )
+            parts.append(coordination.feed)
+        if "trader" in roles:
+            parts.append(TraderRole(settings, redis, keys, engine, poller, member=coordination.identity))
+        if "monitor" in roles:
+            parts.append(MonitorRole(settings, redis, keys, coordination.leases))
+        parts.append(Upkeep(redis, keys, coordination.election, engine, stream_maxlen=settings.stream_maxlen))
+        parts.append(coordination)
+        supervisor = coordination.supervisor = Supervisor(parts, mono_ms=clock.mono_ms)
+        log.info("daemon %s: %s", coordination.identity, ", ".join(roles))
+        return await supervisor.run()
