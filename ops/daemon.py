@@ -157,9 +157,21 @@ def chosen_roles(settings: Settings) -> tuple[Role, ...]:
     return tuple(role for role in settings.roles if role != "monitor")
 
 
+def without_effect(settings: Settings) -> list[str]:
+    """Settings of the contract that were given and that this version does not act on yet, by their environment names."""
+    given = {
+        "FLEET_STANDBY": settings.standby,
+        "FLEET_SPILL_DIR": settings.spill_dir,
+        "FLEET_API_PORT": settings.api_port,
+    }
+    return [name for name, value in given.items() if value]
+
+
 async def daemon(settings: Settings) -> int:
     """Run one daemon until SIGTERM; the exit code. Raises FleetError for what keeps it from starting."""
     roles = chosen_roles(settings)
+    for name in without_effect(settings):
+        log.warning("%s is set, and has no effect in this version", name)
     async with AsyncExitStack() as stack:
         redis = connect(settings, name="fleet")
         stack.push_async_callback(redis.aclose)
