@@ -4,12 +4,14 @@
 All code talks through `reading` and `writing`: they begin, commit, roll back, and turn driver errors into ours.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -226,11 +228,21 @@ def _mysql_option(name: str, value: str) -> dict[str, Any]:
 def _sqlite(url: sa.URL) -> AsyncEngine:
     if not url.database or url.database == ":memory:":
         raise ConfigError("FLEET_DATABASE_URL: expected a file, sqlite:///relative.db or sqlite:////absolute/path.db")
-    made = create_async_engine(
-        url.set(drivername="sqlite+aiosqlite"),
-        connect_args={"timeout": LOCK_WAIT_S},
-        hide_parameters=True,
-    )
+    file = url.database
+
+    async def connect() -> aiosqlite.Connection:
+        connection = aiosqlite.connect(file, timeout=LOCK_WAIT_S)
+        connection._thread.daemon = (
+            True  # as SQLAlchemy's own creator does: a forgotten connection must not hold the exit up
+        )
+        try:
+            return await connection
+        except BaseException:
+            # its thread still has an answer to give; a loop that closes first would make that a traceback on stderr
+            await asyncio.to_thread(connection._thread.join)
+            raise
+
+    made = create_async_engine(url.set(drivername="sqlite+aiosqlite"), async_creator=connect, hide_parameters=True)
 
     @event.listens_for(made.sync_engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
