@@ -204,7 +204,12 @@ class Publisher:
                 self._wake(outbox)
             return
         self.refusals += 1
-        self._doubt(outbox, f"{verdict.word}: the tail stands at {verdict.cell}, we at {batch.token} {batch.n}")
+        reason = f"{verdict.word}: the tail stands at {verdict.cell}, we at {batch.token} {batch.n}"
+        if outbox.phase is not Phase.OPEN or outbox.token != batch.token:
+            # in doubt already (a pause, a lost lease), or granted anew since: that grant has read the cell
+            log.info("%s: a late write was refused: %s", outbox.pair, reason)
+            return
+        self._doubt(outbox, reason)
 
     def _doubt(self, outbox: Outbox, reason: str) -> None:
         if outbox.phase is Phase.OPEN:

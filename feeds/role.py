@@ -34,6 +34,10 @@ OWN_EVERY_S = 0.25  # how often free pairs are looked for
 TOUCH_EVERY_S = 1.0
 LINK_CHECK_S = 0.05
 SETTLE_MS = 1500.0  # before the first claim: daemons that start together must have seen each other
+PRESSURE_CHECK_S = 0.02
+WAITING_MOST = 10_000  # events not yet accepted, of all pairs: beyond it the venues wait in TCP …
+WAITING_FEW = 2_000  # … until so few are left,
+HELD_MOST_MS = 2000.0  # or this long: a Redis that is slow for longer makes pairs conflate
 RECONNECT_FIRST_S = 0.1  # Redis is ours, unlike a venue: try at once, then with growing pauses
 RECONNECT_MOST_S = 2.0
 
@@ -129,6 +133,7 @@ class FeedRole:
             group.create_task(self._touch(), name="feed: touch")
             group.create_task(self._measure(), name="feed: rate")
             group.create_task(self._samples.run(), name="feed: samples")
+            group.create_task(self._hold_back(), name="feed: pressure")
 
     async def _keep_connected(self) -> None:
         while True:
@@ -182,6 +187,22 @@ class FeedRole:
                 await self.publisher.touch(alive)
             except (RedisError, FleetError, OSError) as error:
                 log.debug("touch: %s", one_line(error))  # the connection's own loop tells of outages
+
+    async def _hold_back(self) -> None:
+        """A burst that Redis cannot take at once waits in the sockets, so that nothing of it has to be conflated."""
+        held_since_ms: float | None = None
+        while True:
+            await asyncio.sleep(PRESSURE_CHECK_S)
+            waiting, now_ms = self.publisher.waiting, clock.mono_ms()
+            if held_since_ms is None:
+                if waiting > WAITING_MOST and self.connection.connected:
+                    self.pool.hold()
+                    held_since_ms = now_ms
+            elif waiting < WAITING_FEW:
+                self.pool.release()
+                held_since_ms = None
+            elif now_ms - held_since_ms > HELD_MOST_MS or not self.connection.connected:
+                self.pool.release()  # and no new hold before it was over once: pongs must go out
 
     async def _measure(self) -> None:
         before, at_ms = self.publisher.events, clock.mono_ms()

@@ -1,10 +1,12 @@
-"""`fleet bench ingest`: the whole feed role on a flat-out load: websocket, decoder, sequence, book, publish to a real Redis.
+"""`fleet bench ingest`: the whole feed role on a load: websocket, decoder, sequence, book, publish to a real Redis.
 
-Measured: wall time and CPU of this process from the first delta to the last one accepted, and how long an event took from
-its frame's arrival to Redis' answer. The load and Redis run in processes of their own.
+Measured flat out: wall time and CPU of this process from the first delta to the last one accepted. Then, at a pace a daemon
+really has (ops.bench.load.PACED_PER_S): how long an event took from its frame's arrival to Redis' answer. An external load is
+only played flat out, and so its latencies are those of a queue. The load and Redis run in processes of their own.
 """
 
 import asyncio
+import math
 import random
 import sys
 import tempfile
@@ -25,12 +27,13 @@ from fleet.lease import LeaseKeeper
 from fleet.pair import Pair
 from fleet.redis_connection import connect
 from fleet.tasks import Task, TaskSet
-from ops.bench.load import IDS_A_MESSAGE, symbols
+from ops.bench.load import IDS_A_MESSAGE, PACED_PER_S, symbols
 from ops.embedded.process import ServerProcess, free_port
 from ops.embedded.redis import EmbeddedRedis
 
 START_WITHIN_S = 60.0
 END_WITHIN_S = 300.0
+PACED_S = 3.0
 POLL_S = 0.01
 
 
@@ -51,8 +54,10 @@ async def ingest(pairs: int, per_pair: int, load_port: int | None, redis_url: st
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleet-bench-")))
         if redis_url is None:
             redis_url = (await stack.enter_async_context(EmbeddedRedis(folder / "redis"))).url
+        paced = 0
         if load_port is None:
-            load_port = await _start_load(stack, folder, pairs, per_pair)
+            paced = math.ceil(PACED_PER_S * PACED_S / pairs)
+            load_port = await _start_load(stack, folder, pairs, per_pair, paced)
         prefix = "FLEET_VENUES__BINANCE__SPOT__"
         settings = load(
             environ={
@@ -62,12 +67,12 @@ async def ingest(pairs: int, per_pair: int, load_port: int | None, redis_url: st
                 prefix + "WS_URL": f"ws://127.0.0.1:{load_port}",
             }
         )
-        return await _measure(settings, pairs, per_pair)
+        return await _measure(settings, pairs, per_pair, paced)
 
 
-async def _start_load(stack: AsyncExitStack, folder: Path, pairs: int, per_pair: int) -> int:
+async def _start_load(stack: AsyncExitStack, folder: Path, pairs: int, per_pair: int, paced: int) -> int:
     port = free_port()
-    command = [sys.executable, "-m", "ops.bench.load", str(port), str(pairs), str(per_pair)]
+    command = [sys.executable, "-m", "ops.bench.load", *map(str, (port, pairs, per_pair, paced))]
     process = ServerProcess("load", command, directory=Path.cwd(), log=folder / "load.log")
     process.start()
     stack.push_async_callback(process.stop, 5.0)
@@ -79,7 +84,7 @@ async def _start_load(stack: AsyncExitStack, folder: Path, pairs: int, per_pair:
     return port
 
 
-async def _measure(settings: Settings, pairs: int, per_pair: int) -> dict[str, Any]:
+async def _measure(settings: Settings, pairs: int, per_pair: int, paced: int) -> dict[str, Any]:
     redis = connect(settings, name="fleet-bench")
     keys = Keys(settings.namespace, settings.shards)
     await join_layout(redis, keys, WIRE_VERSION)
@@ -92,7 +97,7 @@ async def _measure(settings: Settings, pairs: int, per_pair: int) -> dict[str, A
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(part.run(), name="bench: " + part.name) for part in (leases, role)]
             try:
-                return await _watch(role, pairs, per_pair)
+                return await _watch(role, pairs, per_pair, paced)
             finally:
                 await role.stop(0.0)
                 for task in running:
@@ -107,7 +112,7 @@ def _lost(*_: object) -> None:
     raise FleetError("the bench lost a lease: the machine stood still for seconds, run it again")
 
 
-async def _watch(role: FeedRole, pairs: int, per_pair: int) -> dict[str, Any]:
+async def _watch(role: FeedRole, pairs: int, per_pair: int, paced: int) -> dict[str, Any]:
     """`pairs` snapshots come first, one each; then the load."""
     publisher = role.publisher
     await _until(lambda: publisher.events + publisher.waiting > pairs, START_WITHIN_S, "the load did not start")
@@ -117,6 +122,10 @@ async def _watch(role: FeedRole, pairs: int, per_pair: int) -> dict[str, Any]:
     await _until(lambda: _ended(role, per_pair), END_WITHIN_S, "the load did not end")
     seconds, cpu_s = (clock.mono_ms() - started) / 1000, time.process_time() - cpu
     messages = pairs * per_pair
+    per_call, stall_ms = publisher.events / max(1, publisher.calls), role.leases.worst_stall_ms
+    if paced:
+        publisher.take_lags()
+        await _until(lambda: _ended(role, per_pair + paced), END_WITHIN_S, "the paced load did not end")
     lags = sorted(publisher.take_lags())
     return {
         "name": "ingest",
@@ -126,9 +135,10 @@ async def _watch(role: FeedRole, pairs: int, per_pair: int) -> dict[str, Any]:
         "cpu_us_per_message": round(cpu_s / messages * 1e6, 1),
         "p50_ms": round(lags[len(lags) // 2], 2),
         "p99_ms": round(lags[len(lags) * 99 // 100], 2),
-        "messages_per_call": round(publisher.events / max(1, publisher.calls), 1),
+        "latency_at": f"{PACED_PER_S:.0f} messages/s" if paced else "flat out",
+        "messages_per_call": round(per_call, 1),
         "conflations": publisher.conflations,
-        "loop_stall_ms": round(role.leases.worst_stall_ms, 1),
+        "loop_stall_ms": round(stall_ms, 1),
     }
 
 

@@ -1,8 +1,9 @@
-"""A load of book deltas as fast as the client reads: Binance-spot wire, a fixed workload, every run the same.
+"""A load of book deltas: Binance-spot wire, a fixed workload, every run the same.
 
-`python -m ops.bench.load PORT PAIRS MESSAGES_PER_PAIR`: about 630 bytes and 25 level changes a message. The first line on
-stdout is `ready`. Data starts a while after the subscription, so that whoever measures sees the beginning; the last message
-of each pair adds a bid of 9 at price 1.
+`python -m ops.bench.load PORT PAIRS MESSAGES_PER_PAIR [PACED_PER_PAIR]`: about 630 bytes and 25 level changes a message. The
+first line on stdout is `ready`. Data starts a while after the subscription, so that whoever measures sees the beginning; first
+MESSAGES_PER_PAIR as fast as the client reads, then, after a rest, PACED_PER_PAIR at PACED_PER_S. The last message of each part
+adds a bid of 9 at price 1 to every pair.
 """
 
 import asyncio
@@ -17,7 +18,10 @@ from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 
-START_DELAY_S = 1.0
+START_DELAY_S = 2.5  # by then every pair has its snapshot
+REST_S = 1.0
+PACED_PER_S = 2000.0  # what a daemon of 400 busy pairs hears
+PACE_S = 0.005
 FRAMES_A_WRITE = 50
 UNREAD_BYTES = 1 << 18
 IDS_A_MESSAGE = 30
@@ -38,14 +42,14 @@ def _levels(rng: random.Random, sign: int) -> list[list[str]]:
     return changes
 
 
-def workload(pairs: int, per_pair: int) -> list[bytes]:
-    """Websocket frames, combined-stream form, pairs in turn."""
-    rng = random.Random(7)
+def workload(pairs: int, per_pair: int, first: int = 0) -> list[bytes]:
+    """Websocket frames, combined-stream form, pairs in turn; `first`: how many messages a pair has had before."""
+    rng = random.Random(7 + first)
     frames = []
-    for index in range(per_pair):
+    for index in range(first, first + per_pair):
         for base in symbols(pairs):
             bids, asks = _levels(rng, -1), _levels(rng, 1)
-            if index == per_pair - 1:
+            if index == first + per_pair - 1:
                 bids.append(["1.00", "9.00000"])
             data = {
                 "e": "depthUpdate", "E": FIRST_MS + index * 100, "s": f"{base}USDT", "U": index * IDS_A_MESSAGE + 1,
@@ -75,9 +79,10 @@ def _exchange_info(pairs: int) -> dict[str, object]:
 class Load:
     """The server. Every client that subscribes gets the whole workload."""
 
-    def __init__(self, pairs: int, per_pair: int) -> None:
+    def __init__(self, pairs: int, per_pair: int, paced_per_pair: int = 0) -> None:
         self._info = _exchange_info(pairs)
         self._frames = workload(pairs, per_pair)
+        self._paced = workload(pairs, paced_per_pair, per_pair)
 
     async def serve(self, port: int) -> Server:
         """Listen on loopback."""
@@ -113,14 +118,25 @@ class Load:
             connection.transport.write(b"".join(self._frames[first : first + FRAMES_A_WRITE]))
             while connection.transport.get_write_buffer_size() > UNREAD_BYTES:  # noqa: ASYNC110 - a buffer's level
                 await asyncio.sleep(0.0005)
+        await self._pace(connection)
+
+    async def _pace(self, connection: ServerConnection) -> None:
+        await asyncio.sleep(REST_S)
+        loop = asyncio.get_running_loop()
+        started, sent = loop.time(), 0
+        while sent < len(self._paced):
+            due = min(len(self._paced), int((loop.time() - started) * PACED_PER_S))
+            connection.transport.write(b"".join(self._paced[sent:due]))
+            sent = due
+            await asyncio.sleep(PACE_S)
 
 
-async def main(port: int, pairs: int, per_pair: int) -> None:
+async def main(port: int, pairs: int, per_pair: int, paced_per_pair: int = 0) -> None:
     """Serve until killed."""
-    await Load(pairs, per_pair).serve(port)
+    await Load(pairs, per_pair, paced_per_pair).serve(port)
     print("ready", flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*map(int, sys.argv[1:4])))
+    asyncio.run(main(*map(int, sys.argv[1:5])))
