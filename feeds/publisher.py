@@ -72,6 +72,7 @@ class Publisher:
         self._shard_of: dict[Pair, _Shard] = {}
         self._tick: asyncio.Future[None] | None = None
         self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
+        self._worst_lag_ms = 0.0
 
     # --- lines --------------------------------------------------------------------------------------------------------
 
@@ -192,7 +193,9 @@ class Publisher:
         for (outbox, batch), verdict in zip(taken, verdicts, strict=True):
             self._settle(outbox, batch, verdict)
             if batch.oldest_us:
-                self._lags.append((now_us - batch.oldest_us) / 1000)
+                lag_ms = (now_us - batch.oldest_us) / 1000
+                self._lags.append(lag_ms)
+                self._worst_lag_ms = max(self._worst_lag_ms, lag_ms)
 
     def _settle(self, outbox: Outbox, batch: Batch, verdict: Verdict) -> None:
         if verdict.word in (Word.OK, Word.REWRITE):
@@ -211,9 +214,15 @@ class Publisher:
             return
         self._doubt(outbox, reason)
 
+    def doubt(self, pair: Pair) -> None:
+        """Stop all lines of a pair until `granted`: they share their token, so what is doubted for one is for all."""
+        for outbox in self._outboxes.get(pair, ()):
+            if outbox is not None:
+                outbox.doubt()
+
     def _doubt(self, outbox: Outbox, reason: str) -> None:
         if outbox.phase is Phase.OPEN:
-            outbox.doubt()
+            self.doubt(outbox.pair)
             self._on_doubt(outbox.pair, reason)
 
     def doubt_all(self, reason: str) -> None:
@@ -222,6 +231,11 @@ class Publisher:
             for outbox in lines:
                 if outbox is not None:
                     self._doubt(outbox, reason)
+
+    def take_worst_lag_ms(self) -> float:
+        """The longest that an event took, from its frame's arrival to Redis' answer, since this was last asked."""
+        worst, self._worst_lag_ms = self._worst_lag_ms, 0.0
+        return worst
 
     def take_lags(self) -> list[float]:
         """Milliseconds from a frame's arrival to Redis' answer, of the oldest event of each line sent since last asked."""

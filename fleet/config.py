@@ -21,6 +21,9 @@ PREFIX = "FLEET_"
 # read by tests and scripts, not by the program: known, so that they are no mistake
 _FOREIGN = {"FLEET_RECORDED", "FLEET_CHAOS_SCALE", "FLEET_CONFIG"}
 
+# of the contract, and not acted on by this version
+WITHOUT_EFFECT = ("standby", "spill_dir", "api_port", "api_token")
+
 Role = Literal["feed", "monitor", "trader"]
 ROLES: tuple[Role, ...] = ("feed", "monitor", "trader")
 
@@ -57,7 +60,8 @@ class Settings(_Model):
     """Every setting; the environment name of `redis_url` is FLEET_REDIS_URL, and so on."""
 
     redis_url: SecretStr = Field(
-        SecretStr("redis://127.0.0.1:6379/0"), description="redis:// rediss:// redis+sentinel:// redis+cluster://"
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="redis:// or rediss://; Sentinel and Cluster come with a later version",
     )
     database_url: SecretStr | None = Field(None, description="tasks and trading truth: mysql://… or sqlite:///FILE")
     clickhouse_url: SecretStr | None = Field(None, description="history: clickhouse://user:password@host:9000/database")
@@ -105,6 +109,10 @@ class Settings(_Model):
         """Overrides of one venue × market (fields are None where not overridden)."""
         markets = self.venues.get(venue, VenueMarkets())
         return markets.spot if market == "spot" else markets.futures
+
+    def without_effect(self) -> list[str]:
+        """Settings that were given and that this version does not act on yet, by their environment names."""
+        return [PREFIX + name.upper() for name in WITHOUT_EFFECT if getattr(self, name)]
 
     def redacted(self) -> dict[str, Any]:
         """All settings for showing, passwords and tokens replaced by ***."""

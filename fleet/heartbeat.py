@@ -29,7 +29,7 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     id             host:pid:nonce, the holder's name in its leases
     rate           messages a second, all pairs
     loop_stall_ms  the worst delay of its event loop since the last beat
-    lag_ms         age of the oldest event it has not published yet
+    lag_ms         the longest an event took from its frame's arrival to Redis' answer, since the last beat
     started_ms     Unix ms
     egress         the address its venue budgets are shared behind
     port           of its metrics and status on its host, 0: none

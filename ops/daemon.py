@@ -24,12 +24,13 @@ from fleet.keys import Keys
 from fleet.layout import join_layout
 from fleet.lease import Lease, LeaseKeeper, LossReason
 from fleet.logs import one_line
-from fleet.redis_connection import check, connect
+from fleet.redis_connection import connect
 from fleet.sql import engine as sql_engine
 from fleet.supervisor import Part, Supervisor
 from fleet.tasks import TaskPoller, TaskStore
 from fleet.upkeep import Upkeep
 from monitor.role import MonitorRole
+from ops.prerequisites import prove
 from trader.role import TraderRole
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ class Coordination:
             pairs=len(feed.ownership.owned) if feed else 0,
             rate=round(feed.rate, 1) if feed else 0.0,
             loop_stall_ms=round(self.leases.take_stall_ms(), 1),
+            lag_ms=round(feed.publisher.take_worst_lag_ms(), 1) if feed else 0.0,
             version=self._version,
             started_ms=self._started_ms,
             egress=self._settings.egress,
@@ -157,31 +159,18 @@ def chosen_roles(settings: Settings) -> tuple[Role, ...]:
     return tuple(role for role in settings.roles if role != "monitor")
 
 
-def without_effect(settings: Settings) -> list[str]:
-    """Settings of the contract that were given and that this version does not act on yet, by their environment names."""
-    given = {
-        "FLEET_STANDBY": settings.standby,
-        "FLEET_SPILL_DIR": settings.spill_dir,
-        "FLEET_API_PORT": settings.api_port,
-    }
-    return [name for name, value in given.items() if value]
-
-
 async def daemon(settings: Settings) -> int:
     """Run one daemon until SIGTERM; the exit code. Raises FleetError for what keeps it from starting."""
     roles = chosen_roles(settings)
-    for name in without_effect(settings):
+    for name in settings.without_effect():
         log.warning("%s is set, and has no effect in this version", name)
     async with AsyncExitStack() as stack:
         redis = connect(settings, name="fleet")
         stack.push_async_callback(redis.aclose)
-        await check(redis, settings)
-        keys = Keys(settings.namespace, settings.shards)
-        await join_layout(redis, keys, WIRE_VERSION)
         engine = sql_engine(settings)
         stack.push_async_callback(engine.dispose)
-        store = TaskStore(engine)
-        await store.fetch()  # a wrong url or a missing table is told now, not every five seconds
+        keys, store = Keys(settings.namespace, settings.shards), TaskStore(engine)
+        await prove(settings, redis, store)
         poller = TaskPoller(store, settings.tasks_poll_ms)
         coordination = Coordination(settings, redis, keys, poller, roles)
         parts: list[Part] = []

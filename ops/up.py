@@ -15,8 +15,10 @@ from pathlib import Path
 
 from fleet import clock
 from fleet.backoff import delays
+from fleet.config import Settings
 from fleet.errors import ConfigError, LayoutMismatch, SchemaMissing, Unreachable
 from ops.embedded import tied
+from ops.prerequisites import prove_once
 
 log = logging.getLogger(__name__)
 
@@ -124,8 +126,12 @@ class Up:
             child.kill()
 
 
-async def up(count: int) -> int:
-    """Run `count` daemons until SIGTERM or SIGINT; returns the exit code."""
+async def up(settings: Settings, count: int) -> int:
+    """Run `count` daemons until SIGTERM or SIGINT; returns the exit code.
+
+    Raises FleetError for what would keep every daemon from starting: it is told once, not by each of them.
+    """
+    await prove_once(settings)
     daemons = Up(count)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

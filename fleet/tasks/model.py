@@ -64,6 +64,11 @@ class Task:
             raise ConfigError("a TRADE task has no strategy: expected one, such as grid")
         if self.mode not in MODES:
             raise ConfigError(f"mode {self.mode!r}: expected paper or live")
+        if self.channels != (usual := self._usual_channels()):
+            raise ConfigError(
+                f"channels {', '.join(sorted(self.channels))}: a task with a strategy has {', '.join(sorted(usual))} (the table "
+                "TRADE has no channels); ask for others in a second task without a strategy"
+            )
 
     def as_json(self) -> dict[str, Any]:
         """As `fleet tasks list --json` prints it."""

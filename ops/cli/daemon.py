@@ -21,8 +21,7 @@ def up(
     """Run N daemons on this host and watch them: one that ends is started again. SIGTERM stops all in order."""
     from ops.up import up as run_up
 
-    session.settings()
-    raise typer.Exit(on_uvloop(run_up(count)))
+    raise typer.Exit(on_uvloop(run_up(session.settings(), count)))
 
 
 def on_uvloop(work: Coroutine[Any, Any, int]) -> int:

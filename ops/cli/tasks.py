@@ -29,7 +29,8 @@ Strategy = Annotated[str | None, typer.Option("--strategy", metavar="ID", help="
 Params = Annotated[str | None, typer.Option("--params", metavar="JSON", help="the strategy's parameters")]
 Account = Annotated[str | None, typer.Option("--account", metavar="A", help="whose money; default: paper")]
 Mode = Annotated[
-    str | None, typer.Option("--mode", metavar="paper|live", help="live sends real orders; default: paper")
+    str | None,
+    typer.Option("--mode", metavar="paper|live", help="live is refused by the trader in this version; default: paper"),
 ]
 TableName = Annotated[
     str | None, typer.Option("--table", metavar="monitoring|trade", help="only tasks of this table; default: both")
@@ -69,6 +70,8 @@ def add(
     }
     tasks = [Task(pair=pair, **fields) for pair in asked]
     _check_strategy(tasks[0])
+    if mode == "live":
+        output.note("live trading comes with a later version: the task is kept, and refused by the trader until then")
     _print(session.run(_store(session.settings(), tasks)), as_json)
 
 

@@ -5,16 +5,15 @@ import json
 from tests.support.commands import run_fleet
 
 NAMES = {
-    *("python", "event loop", "open files", "spill folder", "redis", "redis role", "redis eviction", "redis memory"),
+    *("python", "event loop", "open files", "redis", "redis role", "redis eviction", "redis memory"),
     *("redis persistence", "redis latency", "redis clock", "redis hash tables", "redis rights", "redis scripts"),
     *("redis layout", "sql", "sql schema", "sql rights", "sql clock", "clickhouse", "clickhouse schema"),
 }
 
 
-def test_a_whole_installation_is_found_well(redis_url, mariadb_url, clickhouse_url, tmp_path):
+def test_a_whole_installation_is_found_well(redis_url, mariadb_url, clickhouse_url):
     servers = {
         "FLEET_REDIS_URL": redis_url, "FLEET_DATABASE_URL": mariadb_url, "FLEET_CLICKHOUSE_URL": clickhouse_url,
-        "FLEET_SPILL_DIR": str(tmp_path / "spill"),
     }  # fmt: skip
     assert run_fleet("init", **servers).code == 0
     ended = run_fleet("doctor", "--json", **servers)

@@ -1,0 +1,1 @@
+"""Pictures for the pages of this project, drawn from a fleet that runs."""

@@ -1,0 +1,61 @@
+"""PURE. The files of the product in the order in which a newcomer should read them, layer by layer."""
+
+from typing import NamedTuple
+
+
+class Stop(NamedTuple):
+    """Some files of one folder that are read together; `files` in reading order, without their suffix."""
+
+    title: str
+    folder: str
+    files: str
+
+
+TOUR: tuple[Stop, ...] = (
+    Stop("Words: what everything is about", "fleet", "pair errors clock config keys cell"),
+    Stop("A book, and what happens to it", "books", "events decimals book sequence"),
+    Stop("How a book travels", "books", "wire loaded join store live"),
+    Stop("The protocol itself, a verb a file", "lua", "acquire renew release publish touch stale trim beat elect budget"),
+    Stop("Redis", "fleet", "redis_connection ordered script_source scripts layout"),
+    Stop("Who owns what", "fleet", "lease_states lease assignment heartbeat election upkeep"),
+    Stop("The life of a process", "fleet", "supervisor backoff logs"),
+    Stop("SQL", "fleet", "sql exact schema daemon_state"),
+    Stop("What the fleet is asked to do", "fleet/tasks", "model files store poller"),
+    Stop("Feeds: what a venue must answer", "feeds", "venue"),
+    Stop(
+        "Feeds: the venues", "feeds/venues",
+        "binance_spot binance_futures binance_payloads binance_frames binance_metadata okx okx_metadata okx_checksum",
+    ),
+    Stop("Feeds: a connection's life, pure", "feeds", "outputs session subscriptions pair_feed rhythm liveness handover"),
+    Stop("Feeds: the shell around it", "feeds", "connection rest budgets link instruments market pool samples"),
+    Stop("Feeds: to Redis", "feeds", "chain outbox publisher ownership role"),
+    Stop("Feeds: replay of recordings", "feeds", "recording recorded_venue replay"),
+    Stop(
+        "Monitor: history", "monitor",
+        "schema rows positions batch group clickhouse stored collector snapshots stats cancellation history role",
+    ),
+    Stop(
+        "Trader: what may be decided", "trader", "orders money portfolio strategy risk paper",
+    ),
+    Stop("Trader: strategies", "trader/strategies", "grid bbo"),
+    Stop("Trader: what is done", "trader", "lease ledger market engine account role report"),
+    Stop("Operating: the processes", "ops", "daemon prerequisites up demo demo_check interruption"),
+    Stop("Operating: looking at a fleet", "ops", "status observer status_table ladder shown watching"),
+    Stop("Operating: fleet top", "ops/top", "state controls keyboard views terminal app"),
+    Stop(
+        "Operating: the command line", "ops/cli",
+        "app run __main__ session output arguments init daemon demo status book tasks top config doctor bench sim",
+    ),
+    Stop(
+        "Operating: the doctor", "ops/doctor", "check examination machine redis_server redis_rights databases venues",
+    ),
+    Stop("Servers from wheels", "ops/embedded", "server process tied redis clickhouse clickhouse_child errors"),
+    Stop(
+        "The venue simulator", "ops/simulator",
+        "simulator venue wire market ladder window feed faults misbehaviours limits catalogue control "
+        "binance_public binance_rest binance_text okx_public okx_rest okx_text __main__",
+    ),
+    Stop("Measuring", "ops/bench", "ingest load"),
+    Stop("These pages", "ops", "architecture reference tour"),
+    Stop("Pictures", "ops/pictures", "top"),
+)  # fmt: skip
