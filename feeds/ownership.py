@@ -77,6 +77,7 @@ class Ownership:
         self._free_since: dict[Pair, float] = {}
         self._doubtful: dict[Pair, str] = {}
         self._leaving: dict[Pair, float] = {}
+        self._stepping = asyncio.Lock()
 
     def want(self, wanted: Sequence[Wanted]) -> None:
         """The pairs that tasks ask for, highest priority first."""
@@ -99,9 +100,7 @@ class Ownership:
         """The keeper lost a lease: stop publishing now, then find out who has it."""
         for pair in self.owned:
             if self._target(pair).lease == lease.target.lease:
-                outbox = self._publisher.outbox(pair)
-                if outbox is not None:
-                    outbox.doubt()
+                self._publisher.doubt(pair)
                 self.doubt(pair, f"the lease is {reason}")
                 return
 
@@ -110,11 +109,12 @@ class Ownership:
 
     async def step(self) -> None:
         """Settle doubts, let go what is not wanted, claim what is free. Raises what Redis raises."""
-        for pair in list(self._doubtful):
-            await self._settle(pair)
-        self._leave_unwanted()
-        await self._release_left()
-        await self._claim_free()
+        async with self._stepping:
+            for pair in list(self._doubtful):
+                await self._settle(pair)
+            self._leave_unwanted()
+            await self._release_left()
+            await self._claim_free()
 
     async def _settle(self, pair: Pair) -> None:
         if pair not in self.owned:
@@ -186,11 +186,11 @@ class Ownership:
                 free.setdefault(self._keys.shard(pair), []).append(pair)
         for shard_pairs in free.values():
             await mark_stale(self._redis, self._keys, shard_pairs)
-        if not self.claiming:
-            return
         members = self._members()
         self.unplaced = 0
         for pair in others:
+            if not self.claiming:
+                return
             since_ms = self._free_since.get(pair)
             if since_ms is None:
                 continue
@@ -221,9 +221,10 @@ class Ownership:
     async def release_all(self) -> None:
         """A clean stop: end every line with its Reset, publish that, give every lease back."""
         self.claiming = False
-        for pair in list(self.owned):
-            self.leave(pair)
-        await self._publisher.flushed()
-        for pair in self._leaving:
-            self._leaving[pair] = 0.0
-        await self._release_left()
+        async with self._stepping:  # a step under way may be about to claim one more
+            for pair in list(self.owned):
+                self.leave(pair)
+            await self._publisher.flushed()
+            for pair in self._leaving:
+                self._leaving[pair] = 0.0
+            await self._release_left()
