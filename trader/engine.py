@@ -56,7 +56,7 @@ class TaskEngine:
         self._ledger = ledger
         self._fleet_uuid = fleet_uuid
         self._clock = clock
-        self._n = 0
+        self._numbers = ledger.lease.numbers
         self._paused_us: dict[str, int] = {}
         self._broken = ""
         self._venue = PaperVenue(setup.terms)
@@ -133,6 +133,7 @@ class TaskEngine:
             if self.gate.allows(order.side, order.price, order.amount, mid, planned, now_us):
                 orders.append(order)
                 planned.keep(order)
+                self._numbers[self.task.id] = self._next_number  # only an order that is placed takes its number
             else:
                 self._paused_us[order.slot] = now_us + _REFUSED_PAUSE_US
         return orders
@@ -155,11 +156,14 @@ class TaskEngine:
         price = times(Decimal(best[0]), 1 + side.sign * self.gate.limits.collar_bps / BPS / 2)
         return self._new(side, storable(price), position.copy_abs(), _CLOSE_SLOT, action.reason, now_us)
 
+    @property
+    def _next_number(self) -> int:
+        return self._numbers.get(self.task.id, 0) + 1
+
     def _new(self, side: Side, price: Decimal, amount: Decimal, slot: str, reason: str, now_us: int) -> Order:
-        self._n += 1
         lease = self._ledger.lease
         return Order(
-            client_id=client_order_id(self._fleet_uuid, self.task.id, lease.epoch, self._n),
+            client_id=client_order_id(self._fleet_uuid, self.task.id, lease.epoch, self._next_number),
             task_id=self.task.id,
             account=lease.account,
             epoch=lease.epoch,

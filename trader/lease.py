@@ -5,7 +5,7 @@ Every write of the ledger looks at this row first, under its lock and in its own
 replaced cannot write, however late its write arrives. `halt` is asked in the same breath.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -24,7 +24,11 @@ _HALT = "halt"
 
 @dataclass(slots=True)
 class AccountLease:
-    """Held. `safe_until_ms` is monotonic; after it nothing may be sent. `halted` holds the reason of a halt."""
+    """Held. `safe_until_ms` is monotonic; after it nothing may be sent. `halted` holds the reason of a halt.
+
+    `numbers`: task id → n of its last order in this epoch. It outlives the task's engine: a changed row gets a new engine
+    under the same epoch, and no client order id may come twice.
+    """
 
     account: str
     holder: str
@@ -32,6 +36,7 @@ class AccountLease:
     ttl_ms: int
     safe_until_ms: float
     halted: str = ""
+    numbers: dict[int, int] = field(default_factory=dict)
 
     def safe(self, now_ms: float) -> bool:
         """Whether it is certain that nobody else owns the account."""

@@ -61,6 +61,11 @@ def test_what_list_prints_can_be_read_again(tmp_path: Path) -> None:
         ("a.jsonl", '{"venue":"b","market":"spot","pair":"A/B","priority":"high"}', "priority 'high'"),
         ("a.jsonl", '{"venue":"b","market":"spot","pair":"A/B","enabled":"perhaps"}', "enabled 'perhaps'"),
         ("a.jsonl", '{"venue":"b","market":"spot","pair":"A/B","depth":30}', "depth '30'"),
+        (
+            "a.jsonl",
+            '{"venue":"b","market":"spot","pair":"A/B","strategy":"grid","channels":["book","trades"]}',
+            "line 1: channels book, trades: a task with a strategy has book",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, name: str, text: str, expected: str) -> None:
