@@ -2,22 +2,25 @@
 
 It needs no server, account or internet. With a terminal it shows `fleet top`; with `seconds` it runs headless. Either way it
 ends with one line of JSON, and with an error unless every pair was live and history equals the stream.
+
+A signal ends the show early and in order, like q; before all pairs are live, and when it comes twice, it ends everything at
+once. Nothing stays behind in any case: no process, no file.
 """
 
 import asyncio
 import json
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from fleet import clock
 from fleet.config import PREFIX, Settings, environment, load
+from fleet.errors import FleetError
 from fleet.pair import Pair
 from fleet.schema import create_schema
 from fleet.sql import engine as sql_engine
@@ -27,18 +30,26 @@ from ops.demo_check import Check, Summary
 from ops.embedded.clickhouse import EmbeddedClickHouse
 from ops.embedded.process import ServerProcess
 from ops.embedded.redis import EmbeddedRedis
+from ops.interruption import Interruption
 from ops.up import Up
+
+if TYPE_CHECKING:
+    from ops.top.terminal import Terminal
 
 DAEMONS = 2
 BASES = ("BTC", "ETH", "SOL", "XRP", "DOGE", "ADA")
 MARKETS = (("binance", "spot"), ("binance", "futures"), ("okx", "spot"), ("okx", "futures"))
 LIVE_WITHIN_S = 60.0
+LIVE_AGAIN_WITHIN_S = 10.0  # a pair that was just resubscribed is no failure
 SIMULATOR_READY_S = 20.0
 CHECK_WITHIN_S = 30.0
+LOG_SHOWN = 4000  # characters of the daemons' log, where something went wrong
 GRIDS = (
     (Pair("binance", "spot", "BTC/USDT"), {"grid_step": "0.01%", "order_size": "0.002", "levels": 5}),
     (Pair("okx", "spot", "ETH/USDT"), {"grid_step": "0.01%", "order_size": "0.05", "levels": 5}),
 )
+
+Endpoints = list[dict[str, str]]
 
 
 def tasks() -> list[Task]:
@@ -55,33 +66,64 @@ def tasks() -> list[Task]:
     return [*wanted, *grids]
 
 
-async def demo(seconds: float | None) -> int:
-    """Run it; None: with `fleet top` until q. The exit code. Raises FleetError for what cannot be set up."""
-    with tempfile.TemporaryDirectory(prefix="fleet-demo-") as folder:
-        async with _servers(Path(folder)) as (environ, endpoints):
-            settings = load(environ=environ)
-            check = Check(settings, [task.pair for task in tasks()])
-            async with check:
-                await _prepare(settings)
-                up = Up(DAEMONS, env={**_plain_environ(), **environ}, log=Path(folder, "daemons.log"))
-                for number in (signal.SIGTERM, signal.SIGINT):
-                    asyncio.get_running_loop().add_signal_handler(number, up.stop)
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(up.run(), name="demo: daemons")
-                    try:
-                        summary = await _play(settings, check, endpoints, seconds)
-                    finally:
-                        up.stop()
-            if summary.complaints:
-                _show_end(Path(folder, "daemons.log"))
-    print(json.dumps(summary.as_json()))
+async def demo(seconds: float | None, terminal: "Terminal | None" = None) -> int:
+    """Run it for `seconds`, or on `terminal` until q. The exit code: 0, 1, or 128 + the signal that broke it off.
+
+    Raises FleetError for what cannot be set up.
+    """
+    with Interruption() as interruption:
+        try:
+            with tempfile.TemporaryDirectory(prefix="fleet-demo-") as folder:
+                summary = await _run(Path(folder), seconds, terminal, interruption)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if interruption.number is None or task is None:
+                raise
+            task.uncancel()
+            _say(f"broken off by {interruption.number.name}; everything that was started has ended")
+            return 128 + interruption.number
     for complaint in summary.complaints:
-        print(f"fleet demo: {complaint}", file=sys.stderr)
+        _say(complaint)
+    if not summary.complaints:
+        _say(f"all is well: {summary.pairs} pairs live, history equals streams and books")
+    print(json.dumps(summary.as_json()), flush=True)
     return 1 if summary.complaints else 0
 
 
-def _show_end(log: Path) -> None:
-    print(log.read_text(errors="replace")[-4000:], file=sys.stderr)
+async def _run(folder: Path, seconds: float | None, terminal: "Terminal | None", stop: Interruption) -> Summary:
+    _say("starting Redis, ClickHouse and simulated Binance and OKX …")
+    async with _servers(folder) as (environ, endpoints):
+        settings, log = load(environ=environ), folder / "daemons.log"
+        async with Check(settings, [task.pair for task in tasks()]) as check:
+            await _prepare(settings)
+            _say(f"starting {DAEMONS} daemons …")
+            up = Up(DAEMONS, env={**_plain_environ(), **environ}, log=log)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_keep(up, log), name="demo: daemons")
+                try:
+                    if terminal is None:
+                        await _headless(check, seconds or 0.0, stop)
+                    else:
+                        await _on_screen(check, settings, terminal, stop)
+                    summary = await _judge(check, endpoints)
+                finally:
+                    up.stop()
+    if summary.complaints:
+        print(_last_words(log), file=sys.stderr)
+    return summary
+
+
+def _say(text: str) -> None:
+    print(f"fleet demo: {text}", file=sys.stderr, flush=True)
+
+
+async def _keep(up: Up, log: Path) -> None:
+    if await up.run():
+        raise FleetError(f"the daemons cannot work (exit code {up.exit_code}); their last words: {_last_words(log)}")
+
+
+def _last_words(log: Path) -> str:
+    return log.read_text(errors="replace")[-LOG_SHOWN:].strip() if log.exists() else ""
 
 
 def _plain_environ() -> dict[str, str]:
@@ -90,7 +132,7 @@ def _plain_environ() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _servers(folder: Path) -> AsyncIterator[tuple[dict[str, str], list[dict[str, str]]]]:
+async def _servers(folder: Path) -> AsyncIterator[tuple[dict[str, str], Endpoints]]:
     """Redis, ClickHouse and the simulated venues: the settings that point to them, and the simulator's endpoints."""
     async with EmbeddedRedis(folder / "redis") as redis, EmbeddedClickHouse(folder / "clickhouse") as clickhouse:
         simulator = ServerProcess(
@@ -98,7 +140,7 @@ async def _servers(folder: Path) -> AsyncIterator[tuple[dict[str, str], list[dic
         )
         simulator.start()
         try:
-            endpoints: list[dict[str, str]] = []
+            endpoints: Endpoints = []
 
             async def announced() -> bool:
                 first = simulator.tail().partition("\n")[0] if simulator.log.exists() else ""
@@ -134,25 +176,38 @@ async def _prepare(settings: Settings) -> None:
         await create_history(settings.clickhouse_url.get_secret_value())
 
 
-async def _play(settings: Settings, check: Check, endpoints: list[dict[str, str]], seconds: float | None) -> Summary:
+async def _headless(check: Check, seconds: float, stop: Interruption) -> None:
+    """Until `seconds` have passed since the daemons were started, or until asked to stop once all pairs are live."""
     started_ms = clock.mono_ms()
-    if seconds is None:
-        from ops.cli.top import show
-        from ops.top.terminal import Terminal
+    live = await check.wait_live(LIVE_WITHIN_S)
+    stop.finishing = True
+    passed_s = (clock.mono_ms() - started_ms) / 1000
+    left_s = max(0.0, seconds - passed_s)
+    _say(f"{live} of {len(check.pairs)} pairs live after {passed_s:.1f} s; going on for {left_s:.0f} s …")
+    await stop.pause(left_s)
 
-        print("starting two daemons on simulated Binance and OKX …", file=sys.stderr)
-        await show(settings, Terminal())
-    else:
-        await check.wait_live(LIVE_WITHIN_S)
-        left_s = seconds - (clock.mono_ms() - started_ms) / 1000
-        await asyncio.sleep(max(0.0, left_s))
-    pairs_live, daemons = await check.live_pairs(), await check.daemons()
+
+async def _on_screen(check: Check, settings: Settings, terminal: "Terminal", stop: Interruption) -> None:
+    """`fleet top`, from the first live pair on: before, it would only say what is missing."""
+    from ops.cli.top import show
+
+    await check.wait_live(LIVE_WITHIN_S, least=1)
+    stop.finishing = True
+    await show(settings, terminal)
+    stop.listen()
+    await check.wait_live(LIVE_AGAIN_WITHIN_S)
+
+
+async def _judge(check: Check, endpoints: Endpoints) -> Summary:
+    """Look at the fleet as it runs, stop the markets, and compare what then stands still."""
+    not_live, daemons = await check.not_live(), await check.daemons()
+    _say("comparing history with the streams and the books …")
     await _freeze(endpoints)
     summary = await check.compare(CHECK_WITHIN_S)
-    return summary.with_fleet(pairs_live, daemons, await _messages(endpoints))
+    return summary.with_fleet(not_live, daemons, await _messages(endpoints))
 
 
-async def _freeze(endpoints: list[dict[str, str]]) -> None:
+async def _freeze(endpoints: Endpoints) -> None:
     """Stop the simulated markets, so that what is compared stands still."""
     async with httpx.AsyncClient(timeout=10.0) as client:
         for end in endpoints:
@@ -160,7 +215,7 @@ async def _freeze(endpoints: list[dict[str, str]]) -> None:
             (await client.post(end["control_url"], json=order)).raise_for_status()
 
 
-async def _messages(endpoints: list[dict[str, str]]) -> int:
+async def _messages(endpoints: Endpoints) -> int:
     async with httpx.AsyncClient(timeout=10.0) as client:
         rows: list[Mapping[str, Any]] = (await client.get(f"{endpoints[0]['control_url']}/stats")).json()
     return sum(int(row["messages_sent"]) for row in rows)

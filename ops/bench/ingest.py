@@ -16,6 +16,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from redis.asyncio import Redis
+
 from books.wire import WIRE_VERSION
 from feeds.role import FeedRole
 from fleet import clock
@@ -25,7 +27,7 @@ from fleet.keys import Keys
 from fleet.layout import join_layout
 from fleet.lease import LeaseKeeper
 from fleet.pair import Pair
-from fleet.redis_connection import connect
+from fleet.redis_connection import check, connect
 from fleet.tasks import Task, TaskSet
 from ops.bench.load import IDS_A_MESSAGE, PACED_PER_S, symbols
 from ops.embedded.process import ServerProcess, free_port
@@ -86,26 +88,33 @@ async def _start_load(stack: AsyncExitStack, folder: Path, pairs: int, per_pair:
 
 async def _measure(settings: Settings, pairs: int, per_pair: int, paced: int) -> dict[str, Any]:
     redis = connect(settings, name="fleet-bench")
-    keys = Keys(settings.namespace, settings.shards)
-    await join_layout(redis, keys, WIRE_VERSION)
+    try:
+        await check(redis, settings)
+        keys = Keys(settings.namespace, settings.shards)
+        await join_layout(redis, keys, WIRE_VERSION)
+        try:
+            return await _run(settings, redis, keys, pairs, per_pair, paced)
+        finally:
+            async for key in redis.scan_iter(match=f"{settings.namespace}:*", count=1000):
+                await redis.delete(key)
+    finally:
+        await redis.aclose()
+
+
+async def _run(settings: Settings, redis: Redis, keys: Keys, pairs: int, per_pair: int, paced: int) -> dict[str, Any]:
     tasks = TaskSet(
         tuple(Task(table="MONITORING", pair=Pair("binance", "spot", f"{base}/USDT")) for base in symbols(pairs))
     )
     leases = LeaseKeeper(redis, holder="bench", lease_ms=settings.lease_ms, mono_ms=clock.mono_ms, on_lost=_lost)
     role = FeedRole(settings, redis, keys, leases, _Tasks(tasks), members=lambda: ["bench"], rng=random.Random(7))
-    try:
-        async with asyncio.TaskGroup() as group:
-            running = [group.create_task(part.run(), name="bench: " + part.name) for part in (leases, role)]
-            try:
-                return await _watch(role, pairs, per_pair, paced)
-            finally:
-                await role.stop(0.0)
-                for task in running:
-                    task.cancel()
-    finally:
-        async for key in redis.scan_iter(match="bench:*", count=1000):
-            await redis.delete(key)
-        await redis.aclose()
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(part.run(), name="bench: " + part.name) for part in (leases, role)]
+        try:
+            return await _watch(role, pairs, per_pair, paced)
+        finally:
+            await role.stop(0.0)
+            for task in running:
+                task.cancel()
 
 
 def _lost(*_: object) -> None:

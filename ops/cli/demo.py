@@ -4,7 +4,10 @@ from typing import Annotated
 
 import typer
 
+from ops.cli import output
 from ops.cli.daemon import on_uvloop
+
+WITHOUT_SCREEN_S = 20.0
 
 
 def demo(
@@ -16,15 +19,20 @@ def demo(
 
     Shows `fleet top`; q ends it. The last line is JSON; exit 1 unless every pair was live and history equals the stream.
     """
-    import sys
-
     from fleet import logs
+    from fleet.errors import ConfigError
     from ops.demo import demo as run_demo
+    from ops.top.terminal import Terminal
 
     logs.set_up("warning", "text")
-    if seconds is None and not sys.stdout.isatty():
-        seconds = 20.0
-    raise typer.Exit(on_uvloop(run_demo(seconds)))
+    terminal = None
+    if seconds is None:
+        try:
+            terminal = Terminal()
+        except ConfigError:
+            seconds = WITHOUT_SCREEN_S
+            output.note(f"no terminal to draw on: the demo runs {seconds:.0f} s without a screen (--seconds S)")
+    raise typer.Exit(on_uvloop(run_demo(seconds, terminal)))
 
 
 def register(app: typer.Typer) -> None:

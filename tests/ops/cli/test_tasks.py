@@ -126,6 +126,9 @@ def test_a_file_is_imported_whole_or_not_at_all(sqlite, tmp_path):
     lines = tmp_path / "tasks.jsonl"
     lines.write_text(json.dumps({"venue": "okx", "market": "spot", "pair": "SOL/USDT", "strategy": "gird"}) + "\n")
     assert_one_line(tasks("import", str(lines), url=sqlite), 2, "tasks.jsonl", "did you mean grid?")
+    trade = {"venue": "okx", "market": "spot", "pair": "SOL/USDT", "strategy": "bbo", "params": {"order_size": "1"}}
+    lines.write_text(json.dumps({**trade, "channels": ["book", "trades"]}) + "\n")
+    assert_one_line(tasks("import", str(lines), url=sqlite), 2, "tasks.jsonl line 1", "channels", "second task")
     assert_one_line(tasks("import", str(tmp_path / "none.csv"), url=sqlite), 2, "none.csv", "No such file")
     assert len(tasks("list", "--json", url=sqlite).json) == 2
 
