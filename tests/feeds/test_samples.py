@@ -60,7 +60,7 @@ async def test_a_flood_is_counted_and_not_kept_in_memory(redis, wait_until):
 
 async def test_redis_being_away_costs_samples_and_nothing_else(own_redis, wait_until, caplog):
     server = await own_redis()
-    async with redis.asyncio.Redis.from_url(server.url) as client, running(client) as keeper:
+    async with redis_client(server.url) as client, running(client) as keeper:
         await server.kill()
         keeper.add("somewhere", "spot", b"lost", "no JSON")
         await wait_until(lambda: "a sample was not kept" in caplog.text, "the loss to be told")
