@@ -30,6 +30,7 @@ AUDIT_MS = 1000  # how often tails and leases are compared; a dead owner shows w
 BLOCK_MS = 250  # longest wait for entries, so that an audit is never late by more
 READ_COUNT = 500
 RETRY_S = 0.5
+SILENT_S = 2.0  # a Redis that answers nothing for so long is away: well within a lease, whoever holds it
 
 
 class Followed(NamedTuple):
@@ -146,11 +147,13 @@ async def follow(
                 changes = await reader.start() + reader.status_changes()
                 started = True
             else:
-                changes = await reader.step()
+                async with asyncio.timeout(SILENT_S):
+                    changes = await reader.step()
                 if mono_ms() - audited >= AUDIT_MS:
                     audited = mono_ms()
-                    changes += await reader.audit()
-        except (RedisConnectionError, RedisTimeoutError) as error:
+                    async with asyncio.timeout(SILENT_S):
+                        changes += await reader.audit()
+        except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:
             log.warning("Redis does not answer (%s); books are stale until it does", type(error).__name__)
             started = False
             changes = reader.lost()

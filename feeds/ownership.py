@@ -37,8 +37,8 @@ LEAVE_MS = 2000.0  # how long an unsubscribed pair's last events may take to be 
 class Subscriber(Protocol):
     """Who feeds the pairs we own."""
 
-    def subscribe(self, pair: Pair, depth: str, channels: frozenset[str]) -> None:
-        """Start, or change what is had."""
+    def subscribe(self, pair: Pair, depth: str, channels: frozenset[str], priority: int = 1) -> None:
+        """Start, or change what is had. `priority` 0: the pair is traded, its requests go first."""
         ...
 
     def unsubscribe(self, pair: Pair) -> None:
@@ -147,7 +147,7 @@ class Ownership:
                 and ("trades" in wish.channels) == ("trades" in held.channels)
             ):
                 if wish.channels != held.channels:
-                    self._subscriber.subscribe(pair, wish.depth, wish.channels)
+                    self._subscriber.subscribe(pair, wish.depth, wish.channels, _priority(wish))
                 self.owned[pair] = wish
                 continue
             # not wanted, or wanted otherwise: in both cases this line ends; the new one starts with a claim of its own
@@ -186,7 +186,7 @@ class Ownership:
                 free.setdefault(self._keys.shard(pair), []).append(pair)
         for shard_pairs in free.values():
             await mark_stale(self._redis, self._keys, shard_pairs)
-        members = self._members()
+        members, unplaced_before = self._members(), self.unplaced
         self.unplaced = 0
         for pair in others:
             if not self.claiming:
@@ -200,6 +200,8 @@ class Ownership:
                 pair.label, self._leases.holder, members, self._leases.lease_ms
             ):
                 await self._claim(self._wanted[pair])
+        if self.unplaced and not unplaced_before:
+            log.warning("%d wanted pairs are free, and we are full: FLEET_CAPACITY=%d", self.unplaced, self._capacity)
 
     async def _claim(self, wish: Wanted) -> None:
         pair = wish.pair
@@ -216,7 +218,7 @@ class Ownership:
         self._free_since.pop(pair, None)
         self.owned[pair] = wish
         self._publisher.granted(pair, answer.token, answer.cells, answer.n)
-        self._subscriber.subscribe(pair, wish.depth, wish.channels)
+        self._subscriber.subscribe(pair, wish.depth, wish.channels, _priority(wish))
 
     async def release_all(self) -> None:
         """A clean stop: end every line with its Reset, publish that, give every lease back."""
@@ -228,3 +230,7 @@ class Ownership:
             for pair in self._leaving:
                 self._leaving[pair] = 0.0
             await self._release_left()
+
+
+def _priority(wish: Wanted) -> int:
+    return 0 if wish.traded else 1

@@ -135,6 +135,11 @@ class Publisher:
         """How often a pair's waiting events were replaced by a snapshot."""
         return sum(lines[0].conflations for lines in self._outboxes.values())
 
+    @property
+    def dropped_trades(self) -> int:
+        """Trades that were not published: too many waited, or whether they had arrived could not be known."""
+        return sum(lines[1].dropped_trades for lines in self._outboxes.values() if lines[1] is not None)
+
     # --- sending ------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:

@@ -206,8 +206,13 @@ class FeedRole:
 
     async def _measure(self) -> None:
         before, at_ms = self.publisher.events, clock.mono_ms()
+        losses = (0, 0)
         while True:
             await asyncio.sleep(1.0)
+            seen = (self.publisher.conflations, self.publisher.dropped_trades)
+            if seen[0] > losses[0] or seen[1] > losses[1]:
+                log.warning("Redis is slow: so far %d conflated books, %d dropped trades", *seen)
+            losses = seen
             now, now_ms = self.publisher.events, clock.mono_ms()
             self.rate = (now - before) * 1000 / (now_ms - at_ms)
             before, at_ms = now, now_ms

@@ -5,6 +5,7 @@ All code talks through `reading` and `writing`: they begin, commit, roll back, a
 """
 
 import asyncio
+import sqlite3
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -21,7 +22,7 @@ from fleet.config import Settings
 from fleet.errors import ConfigError, FleetError, SchemaMissing, Unreachable
 
 CONNECT_TIMEOUT_S = 5
-LOCK_WAIT_S = 5
+LOCK_WAIT_S = 15  # SQLite: several daemons of one host write through one file
 # a load balancer or `wait_timeout` may cut idle connections: ours never get that old
 _POOL_RECYCLE_S = 1800
 _SQL_MODE = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
@@ -225,13 +226,30 @@ def _mysql_option(name: str, value: str) -> dict[str, Any]:
     )
 
 
+class _SqliteConnection(sqlite3.Connection):
+    """Its end is the end of its transaction.
+
+    sqlite3 closes a connection only once its last cursor is collected. After a cancellation cursors live on in tracebacks, and
+    with them the write lock of a transaction that nobody can end any more.
+    """
+
+    def close(self) -> None:
+        """Roll back, then close. Safe to repeat."""
+        try:
+            self.rollback()
+        except sqlite3.ProgrammingError:
+            pass  # it is closed already
+        finally:
+            super().close()
+
+
 def _sqlite(url: sa.URL) -> AsyncEngine:
     if not url.database or url.database == ":memory:":
         raise ConfigError("FLEET_DATABASE_URL: expected a file, sqlite:///relative.db or sqlite:////absolute/path.db")
     file = url.database
 
     async def connect() -> aiosqlite.Connection:
-        connection = aiosqlite.connect(file, timeout=LOCK_WAIT_S)
+        connection = aiosqlite.connect(file, timeout=LOCK_WAIT_S, factory=_SqliteConnection)
         connection._thread.daemon = (
             True  # as SQLAlchemy's own creator does: a forgotten connection must not hold the exit up
         )

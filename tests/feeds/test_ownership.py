@@ -36,6 +36,7 @@ class Daemon:
 
     def __init__(self, client: redis.asyncio.Redis, connection: OrderedConnection, me: str, capacity: int) -> None:
         self.asked: list[tuple[str, Pair]] = []
+        self.priorities: dict[Pair, int] = {}
         self.now_ms = clock.mono_ms()
         self.members = [me]
         self.connection = connection
@@ -52,7 +53,8 @@ class Daemon:
             members=lambda: self.members, capacity=capacity, mono_ms=lambda: self.now_ms,
         )  # fmt: skip
 
-    def subscribe(self, pair: Pair, depth: str, channels: frozenset[str]) -> None:
+    def subscribe(self, pair: Pair, depth: str, channels: frozenset[str], priority: int = 1) -> None:
+        self.priorities[pair] = priority
         self.asked.append((f"subscribe {depth} {','.join(sorted(channels))}", pair))
 
     def unsubscribe(self, pair: Pair) -> None:
@@ -111,6 +113,13 @@ async def test_a_free_pair_is_claimed_and_then_subscribed(new_daemon, redis):
     assert await holder(redis, BTC) == MEMBERS[0]
     await daemon.ownership.step()
     assert len(daemon.asked) == 2
+
+
+async def test_a_traded_pair_goes_first_at_its_venue(new_daemon):
+    daemon = await new_daemon(0)
+    [btc], [eth] = wanted(BTC), wanted(ETH)
+    await daemon.claim(btc._replace(traded=True), eth)
+    assert daemon.priorities == {BTC: 0, ETH: 1}
 
 
 async def test_the_first_in_rank_claims_at_once_and_the_others_wait_their_turn(new_daemon, redis):

@@ -169,7 +169,7 @@ async def test_sqlite_writes_ahead_and_waits_for_locks(sqlite_url: str) -> None:
             for name in ("journal_mode", "busy_timeout", "foreign_keys")
         ]
     await target.dispose()
-    assert pragmas == ["wal", 5000, 1]
+    assert pragmas == ["wal", 15000, 1]
 
 
 async def test_a_connection_cut_by_the_server_is_replaced(mariadb_url: str, mariadb_server) -> None:

@@ -3,9 +3,8 @@
 import asyncio
 from urllib.parse import urlsplit
 
-import pytest
-
 from fleet.pair import Pair
+from tests.support.commands import assert_one_line, run_fleet
 from tests.support.fleet_processes import (
     START_S,
     Fleet,
@@ -68,7 +67,7 @@ async def test_after_redis_was_restarted_empty_everything_is_built_anew(new_flee
             assert_unbroken(entries)
             assert entries[0].n > last_n[pair]  # a visible hole, never a repeat
             assert "stale" in reader.statuses[pair]
-            assert len([e for e in reader.events[pair] if e.epoch > before and e.n <= last_n[pair]]) == 0
+            assert not [event for event in reader.events[pair] if event.epoch > before and event.n <= last_n[pair]]
     await wait_until(lambda: fleet.redis.exists(fleet.keys.layout()), "the layout, written again", 20)
     await assert_books_are_the_venues(fleet, venues, PAIRS)
     assert_alive(fleet)
@@ -101,8 +100,7 @@ async def test_cut_connections_cost_no_entry_and_no_reset(new_fleet, venues, wai
         await all_are(reader, "live", wait_until)
         for _ in range(3):
             assert await fleet.redis.client_kill_filter(_type="normal", skipme=True) > 0
-            newest = max(book.epoch for book in await fleet.books(PAIRS))
-            before = max(before, newest)
+            before = max([before, *[book.epoch for book in await fleet.books(PAIRS)]])
             await fleet.newer(PAIRS, before)
         await assert_reader_is_right(reader, fleet, venues, wait_until)
     for pair in PAIRS:
@@ -142,25 +140,14 @@ async def test_without_sql_the_last_tasks_stay_in_force(new_fleet, mariadb_url, 
 
 async def test_a_daemon_that_starts_without_sql_says_so_in_one_line(new_fleet, free_port):
     fleet = await new_fleet([])
-    ended = await asyncio.to_thread(_start_without_sql, fleet, free_port())
-    assert ended.code == 4
-    assert ended.err.count("\n") == 1
-    assert "does not answer" in ended.err
+    url = f"mysql://fleet:hush-hush@127.0.0.1:{free_port()}/fleet"
+    ended = await asyncio.to_thread(run_fleet, "daemon", **{**fleet.environment, "FLEET_DATABASE_URL": url})
+    assert_one_line(ended, 4, "does not answer", "is the server up")
     assert "hush-hush" not in ended.err
 
 
-def _start_without_sql(fleet: Fleet, port: int):
-    from tests.support.commands import run_fleet
-
-    url = f"mysql://fleet:hush-hush@127.0.0.1:{port}/fleet"
-    return run_fleet("daemon", **{**fleet.environment, "FLEET_DATABASE_URL": url})
-
-
-@pytest.mark.parametrize("settings", [{"requirepass": "right-word"}])
-async def test_a_wrong_redis_password_is_one_line_without_the_password(own_redis, sqlite_url, settings):
-    from tests.support.commands import assert_one_line, run_fleet
-
-    server = await own_redis(settings)
+async def test_a_wrong_redis_password_is_one_line_without_the_password(own_redis, sqlite_url):
+    server = await own_redis({"requirepass": "right-word"})
     url = server.url.replace("right-word", "wrong-word")
     ended = await asyncio.to_thread(
         run_fleet, "daemon", FLEET_REDIS_URL=url, FLEET_DATABASE_URL=sqlite_url, FLEET_ROLES="feed"
