@@ -21,6 +21,9 @@ _REMEMBERED: Final = 200_000  # spellings; some 30 MB at worst, then forgotten a
 _FACTORS: Final = 256  # distinct contract sizes remembered; a venue has a dozen
 
 
+Rows = Sequence[tuple[str, str]]
+
+
 class NotDecimal(ValueError):
     """The text is no non-negative decimal number."""
 
@@ -90,8 +93,13 @@ def multiplied(amount: str, factor: Decimal) -> str:
     return spellings_times(factor)[amount]
 
 
-def canonical_levels(rows: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """(price, amount) rows as levels, both canonical; of several rows for one price the last wins. Raises NotDecimal.
+def canonical_levels(rows: Rows) -> dict[str, str]:
+    """(price, amount) rows as levels, both canonical; of several rows for one price the last wins. Raises NotDecimal."""
+    return canonical_sides(rows, ())[0]
+
+
+def canonical_sides(bids: Rows, asks: Rows) -> tuple[dict[str, str], dict[str, str]]:
+    """Both sides of a message as levels. Raises NotDecimal.
 
     The hot path. Prices return all the time and are looked up; so are amounts that end in 0 (most of them are 0). Other amounts
     are often new, and spelling each would cost more than anything else here: one match over all of them says whether they are
@@ -99,11 +107,15 @@ def canonical_levels(rows: Sequence[tuple[str, str]]) -> dict[str, str]:
     """
     spelled = SPELLINGS
     try:
-        levels = {spelled[price]: spelled[amount] if amount[-1] == "0" else amount for price, amount in rows}
+        bid_levels = {spelled[price]: spelled[amount] if amount[-1] == "0" else amount for price, amount in bids}
+        ask_levels = {spelled[price]: spelled[amount] if amount[-1] == "0" else amount for price, amount in asks}
     except IndexError:
         raise NotDecimal("expected a decimal number, got ''") from None
-    amounts = "|".join(levels.values())
-    count = len(levels)
+    count = len(bid_levels) + len(ask_levels)
+    amounts = "|".join([*bid_levels.values(), *ask_levels.values()])
     if len(amounts) <= _SHORT * count and amounts.count("|") < count and _CANONICAL_LIST.fullmatch(amounts):
-        return levels
-    return {spelled[price]: spelled[amount] for price, amount in rows}
+        return bid_levels, ask_levels
+    return (
+        {spelled[price]: spelled[amount] for price, amount in bids},
+        {spelled[price]: spelled[amount] for price, amount in asks},
+    )

@@ -109,6 +109,7 @@ MONITORING = sa.Table(
     sa.Column("CHANNELS", sa.String(50), comment="book, bbo, trades; comma separated; empty: by the depth"),
     _created_at(),
     sa.Column("UPDATED_AT", UpdatedAt),
+    sqlite_autoincrement=True,  # an id never comes again: fills and orders carry it
     **_PLAIN_TEXT,
 )
 
@@ -130,6 +131,7 @@ TRADE = sa.Table(
     sa.Column("MODE", sa.String(10), server_default=sa.text("'paper'"), comment="paper or live"),
     _created_at(),
     sa.Column("UPDATED_AT", UpdatedAt),
+    sqlite_autoincrement=True,  # an id never comes again: fills and orders carry it
     **_PLAIN_TEXT,
 )
 

@@ -32,7 +32,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from books.decimals import canonical_levels
+from books.decimals import canonical_levels, canonical_sides
 from books.events import Delta, Snapshot, SnapshotReason
 from books.sequence import IMAGES, RANGE_THEN_LINKED
 from feeds.venue import (
@@ -117,12 +117,13 @@ def _delta(update: _DepthUpdate, origin: Origin) -> list[Message]:
         return [refused(update.symbol, update.st, origin.instruments)]
     if update.first > update.last:
         raise Undecodable(f"{instrument.pair}: depthUpdate from {update.first} to {update.last}")
+    bids, asks = canonical_sides(update.bids, update.asks)
     delta = Delta(
         pair=instrument.pair,
         received_us=origin.received_us,
         venue_ms=update.event_ms,
-        bids=canonical_levels(update.bids),
-        asks=canonical_levels(update.asks),
+        bids=bids,
+        asks=asks,
         sequence=update.last,
         first_sequence=update.first,
         previous_sequence=update.previous,

@@ -31,7 +31,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from books.decimals import canonical_levels
+from books.decimals import canonical_sides
 from books.events import Delta, Snapshot
 from books.sequence import CONTIGUOUS, IMAGES
 from feeds.venue import (
@@ -107,12 +107,13 @@ def _delta(update: _DepthUpdate, origin: Origin) -> list[Message]:
         return [refused(update.symbol, None, origin.instruments)]
     if update.first > update.last:
         raise Undecodable(f"{instrument.pair}: depthUpdate from {update.first} to {update.last}")
+    bids, asks = canonical_sides(update.bids, update.asks)
     delta = Delta(
         pair=instrument.pair,
         received_us=origin.received_us,
         venue_ms=update.event_ms,
-        bids=canonical_levels(update.bids),
-        asks=canonical_levels(update.asks),
+        bids=bids,
+        asks=asks,
         sequence=update.last,
         first_sequence=update.first,
     )

@@ -19,6 +19,8 @@ from fleet.schema import (
     fleet_uuid,
 )
 from fleet.sql import engine_of, reading, writing
+from fleet.tasks import TaskStore
+from tests.support.trading import trade
 
 FIRST_DRAFT_COLUMNS = {
     "MONITORING": "ID EXCHANGE_ID EXCHANGE_NAME MARKET_TYPE TRADE_PAIR_ID TRADE_PAIR DAEMON_PRIORITY ENABLED "
@@ -216,3 +218,15 @@ def test_every_table_has_upper_case_names() -> None:
     for table in METADATA.sorted_tables:
         assert table.name.isupper()
         assert all(column.name.isupper() for column in table.columns)
+
+
+async def test_the_id_of_a_removed_task_never_comes_again(any_url: str) -> None:
+    """Orders and fills carry a task's id: a later task must not inherit them."""
+    engine = engine_of(any_url)
+    await create_schema(engine)
+    store = TaskStore(engine)
+    [first] = await store.add([trade(0)])
+    await store.remove("TRADE", first.id)
+    [second] = await store.add([trade(0)])
+    await engine.dispose()
+    assert second.id > first.id

@@ -180,3 +180,20 @@ async def test_a_connection_cut_by_the_server_is_replaced(mariadb_url: str, mari
     async with reading(target) as connection:
         assert await connection.scalar(sa.text("SELECT CONNECTION_ID()")) != number
     await target.dispose()
+
+
+async def test_a_sqlite_connection_that_ends_in_the_middle_of_a_transaction_leaves_no_lock(sqlite_url: str) -> None:
+    """As a cancellation ends it: at once, while a cursor is still alive somewhere in a traceback."""
+    target = engine_of(sqlite_url)
+    await create_schema(target)
+    async with target.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        await driver.execute("BEGIN IMMEDIATE")
+        cursor = await driver.execute("SELECT NAME FROM FLEET")
+        await driver.stop()
+        await connection.invalidate()
+    async with asyncio.timeout(2), writing(target) as other:  # a lock would be waited for 5 s
+        await other.execute(MONITORING.delete())
+    del cursor
+    await target.dispose()
