@@ -36,7 +36,7 @@ P = TypeVar("P", bound=asyncio.Protocol)
 
 class _KeepsCancellations:
     """redis-py writes inside asyncio.wait_for, which before Python 3.12 drops a cancellation that comes with the end of the
-    write (gh-86296, lost in one of three tries): the task would go on for ever. Here it is seen and raised after all."""
+    write (gh-86296): the task would go on for ever. Here it is seen and raised after all."""
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         task = asyncio.current_task()
