@@ -268,8 +268,14 @@ def _sqlite(url: sa.URL) -> AsyncEngine:
         connection.isolation_level = None
         try:
             cursor = connection.cursor()
-            for pragma in ("journal_mode = WAL", f"busy_timeout = {LOCK_WAIT_S * 1000}", "foreign_keys = ON"):
+            for pragma in (f"busy_timeout = {LOCK_WAIT_S * 1000}", "foreign_keys = ON"):
                 cursor.execute(f"PRAGMA {pragma}")
+            try:
+                cursor.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                # SQLite does not wait here: another connection is switching a new file, and the mode is the file's
+                if "locked" not in str(error):
+                    raise
             cursor.close()
         except BaseException:
             # nobody else knows of it yet, and it has a thread of its own
