@@ -136,7 +136,7 @@ class Contents:
         }
 
 
-class RecordedVenue:
+class RecordedVenue(Venue):
     """A venue for the session of a replay: topics are those of the file, answers come at once, limits do not matter.
 
     Only market data reaches the session. What else the frames hold is counted here:
@@ -158,7 +158,7 @@ class RecordedVenue:
         self._asked: list[Topic] = []
         self._numbered: dict[Pair, bool] = {}  # whether the last snapshot in band had a sequence
 
-    def socket_url(self, base: str, route: str) -> str:
+    def socket_url(self, base: str, route: str, ticket: bytes | None = None) -> str:
         """There is no socket."""
         return base
 

@@ -5,7 +5,7 @@ clock, and never invents a sequence, a time or a default. `decode` turns one fra
 refuses with `Undecodable`, whatever it knows but does not use it names with `Unused`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
@@ -23,7 +23,8 @@ class Undecodable(ValueError):
 
 class InstrumentStatus(StrEnum):
     TRADING = "trading"
-    HALTED = "halted"
+    HALTED = "halted"  # listed, does not trade now: subscribed all the same, it may begin again
+    DELISTED = "delisted"  # gone, or said to be: not subscribed, shown as such, looked up again with every refresh
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,14 +67,25 @@ class Topic(msgspec.Struct, frozen=True):
     name: str  # the venue's channel or stream name, as subscribed
     pair: Pair
     feeds: str  # what of the pair it feeds: `book`, `bbo` or `trades`
+    kind: str = ""  # topics of different kinds never share a request
 
 
 class Bootstrap(StrEnum):
     """Where the first snapshot of a book topic comes from, and with it how a pair is resynced."""
 
     REST = "rest"  # subscribe, keep deltas, fetch, splice; resync: fetch again on the living subscription
+    REQUEST = "request"  # as REST, but asked for on the socket itself (`snapshot_text`), answered by a BookMessage
     IN_BAND = "in band"  # the subscription starts with one; resync: unsubscribe, wait for the ack, subscribe
     IMAGES = "images"  # every message is a full image; resync: the next message
+
+
+class Proof(Protocol):
+    """Verifies one book beside its sequence: a checksum over the levels as the venue spelled them. Made anew with every
+    subscription; sees every book message of the topic, in order, before the book does."""
+
+    def check(self, evidence: object) -> str | None:
+        """Take a message's `evidence` in. None: it agrees, or nothing can be said yet; else what was expected and seen."""
+        ...
 
 
 class BookChannel(msgspec.Struct, frozen=True):
@@ -83,15 +95,24 @@ class BookChannel(msgspec.Struct, frozen=True):
     rule: SequenceRule
     bootstrap: Bootstrap
     shortfall: str | None = None  # what the task asked and the venue cannot give, in words
+    proof: Callable[[], Proof] | None = None  # where messages carry evidence
+    cadence: str = ""  # how often it speaks, for people
+    evidence: str = ""  # what proves that nothing is missing, for people
 
 
 class Keepalive(msgspec.Struct, frozen=True):
-    """`text`: what WE send when nothing came for `idle_ms`; None: the server pings with control frames and the library
-    answers. No frame at all (data, pong or ping) for `dead_ms` means the connection is dead."""
+    """`text`: what WE send when nothing came for `idle_ms`; None: a PING control frame. No frame at all (data, pong or
+    ping) for `dead_ms` means the connection is dead.
+
+    every_ms    the venue counts our texts, not its own data: send `text` this often whatever comes
+    probe       False: never probe; the server speaks by itself often enough, and PING control frames harm
+    """
 
     text: str | None
     idle_ms: int
     dead_ms: int
+    every_ms: int | None = None
+    probe: bool = True
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -108,10 +129,11 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class RestRequest(msgspec.Struct, frozen=True):
-    """GET `path` (with query, appended to the REST base url), costing `weight`."""
+    """GET `path` (with query, appended to the REST base url), costing `weight`; with a `body` (JSON) POST it."""
 
     path: str
     weight: int
+    body: str | None = None
 
 
 # --- what decode() answers ----------------------------------------------------------------------------------------------
@@ -134,13 +156,20 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A request or topic was refused. `fatal_topic`: asking again would be refused again (unknown symbol or channel)."""
+    """A request or topic was refused.
+
+    fatal_topic      asking again would be refused again (unknown symbol or channel)
+    whole_request    it names `topic`, yet nothing else of the request `request_id` was carried out either
+    standing         it was refused because the topic is subscribed already
+    """
 
     request_id: str | None
     topic: str | None
     code: str
     text: str
     fatal_topic: bool
+    whole_request: bool = False
+    standing: bool = False
 
 
 class Pong(msgspec.Struct, frozen=True):
@@ -151,6 +180,10 @@ class Reply(msgspec.Struct, frozen=True):
     """The server pinged in text: send this back at once."""
 
     text: str
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """The first frame of a venue that `greets`: from here on requests are heard."""
 
 
 class GoingAway(msgspec.Struct, frozen=True):
@@ -166,19 +199,40 @@ class Unused(msgspec.Struct, frozen=True):
 
 
 class BookMessage(msgspec.Struct, frozen=True):
-    """A delta, an in-band snapshot or an image of the book topic `topic`."""
+    """A delta, an in-band snapshot or an image of the book topic `topic`; `evidence` is for the channel's Proof."""
 
     topic: str
     event: Delta | Snapshot | Image
+    evidence: object = None
 
 
 # A channel of best prices always comes as Bbo, even where it is the book topic of a pair (depth bbo): a frame does not say
 # what it was subscribed for, the session knows, and makes the image of one level from it.
-Message = BookMessage | Bbo | Trade | Ack | Refusal | Pong | Reply | GoingAway | Unused
+Message = BookMessage | Bbo | Trade | Ack | Refusal | Pong | Reply | Welcome | GoingAway | Unused
+
+
+class Traits(msgspec.Struct, frozen=True):
+    """Habits that few venues have.
+
+    greets             says Welcome first and hears nothing before it
+    replaces           a subscribe request replaces what was subscribed of its kind: each must name all of it
+    unknown_closes     asking for an unknown symbol closes the whole socket without a word
+    repeats_trades     a subscription begins with trades of before: those seen already are dropped by their id
+    off_because        not used unless the operator insists (FLEET_VENUES_INSIST), for this reason
+    """
+
+    greets: bool = False
+    replaces: bool = False
+    unknown_closes: bool = False
+    repeats_trades: bool = False
+    off_because: str | None = None
+
+
+PLAIN = Traits()
 
 
 class Venue(Protocol):
-    """One venue × market. Attributes are constants, methods are pure."""
+    """One venue × market. Attributes are constants, methods are pure. Venues subclass it: what has a body is the usual."""
 
     name: str
     market: str
@@ -187,10 +241,15 @@ class Venue(Protocol):
     limits: Limits
     keepalive: Keepalive
     sequence_comparable: bool  # whether sequences are the same on every socket (DESIGN §6, seams)
+    traits: Traits = PLAIN
 
-    def socket_url(self, base: str, route: str) -> str:
-        """Url to open for a route."""
+    def socket_url(self, base: str, route: str, ticket: bytes | None = None) -> str:
+        """Url to open for a route; `ticket` is the body that `ticket_request` brought. Raises Undecodable for a bad one."""
         ...
+
+    def ticket_request(self, route: str) -> RestRequest | None:
+        """What to ask by REST before every opening of a socket (a token, an address); None: nothing."""
+        return None
 
     def book_channel(self, depth: str) -> BookChannel:
         """The nearest channel that gives at least `depth` (bbo, 20, 50, full)."""
@@ -207,6 +266,10 @@ class Venue(Protocol):
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
         """The opposite."""
         ...
+
+    def snapshot_text(self, topic: Topic, request_id: int) -> str:
+        """The frame that asks for a snapshot of a topic; only called where its bootstrap is REQUEST."""
+        raise AssertionError(f"{self.name} {self.market} has no books by request")
 
     def decode(self, frame: str | bytes, received_us: int, instruments: Instruments) -> list[Message]:
         """Raises Undecodable, and nothing else, for whatever it cannot read. Amounts come out in base units."""

@@ -22,10 +22,9 @@ TOUR: tuple[Stop, ...] = (
     Stop("SQL", "fleet", "sql exact schema daemon_state"),
     Stop("What the fleet is asked to do", "fleet/tasks", "model files store poller"),
     Stop("Feeds: what a venue must answer", "feeds", "venue"),
-    Stop(
-        "Feeds: the venues", "feeds/venues",
-        "binance_spot binance_futures binance_payloads binance_frames binance_metadata okx okx_metadata okx_checksum",
-    ),
+    Stop("Feeds: how recordings of a venue are read", "feeds/venues", "history"),
+    Stop("Feeds: Binance", "feeds/venues/binance", "spot futures payloads frames metadata"),
+    Stop("Feeds: OKX", "feeds/venues/okx", "market_data metadata checksum"),
     Stop("Feeds: a connection's life, pure", "feeds", "outputs session subscriptions pair_feed rhythm liveness handover"),
     Stop("Feeds: the shell around it", "feeds", "connection rest budgets link instruments market pool samples"),
     Stop("Feeds: to Redis", "feeds", "chain outbox publisher ownership role"),
@@ -52,9 +51,10 @@ TOUR: tuple[Stop, ...] = (
     Stop("Servers from wheels", "ops/embedded", "server process tied redis clickhouse clickhouse_child errors"),
     Stop(
         "The venue simulator", "ops/simulator",
-        "simulator venue wire market ladder window feed faults misbehaviours limits catalogue control "
-        "binance_public binance_rest binance_text okx_public okx_rest okx_text __main__",
+        "simulator registry venue wire market ladder window feed faults misbehaviours limits catalogue control __main__",
     ),
+    Stop("The venue simulator: Binance", "ops/simulator/binance", "public rest text listing"),
+    Stop("The venue simulator: OKX", "ops/simulator/okx", "public rest text listing"),
     Stop("Measuring", "ops/bench", "ingest load"),
     Stop("These pages", "ops", "architecture reference tour"),
     Stop("Pictures", "ops/pictures", "top"),

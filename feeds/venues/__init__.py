@@ -1,50 +1,25 @@
-"""PURE. The venues we know: an explicit registry. A new venue is one module (or a few of its prefix) and its lines here.
+"""PURE. The venues we know: an explicit registry. A new venue is a package of its own and its name here, twice.
 
-`find` gives what a daemon uses. `history` gives what a replay of recordings uses: the same venue, where need be with the
-rules of message versions that the venue no longer sends, and what verifies them.
+A venue's package has MARKETS, its venue × market objects, which is what a daemon uses (`find`); and where recordings hold
+message versions that the venue no longer sends, HISTORY, the same with the rules of that time (`history`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
 from feeds.venue import Venue
-from feeds.venues.binance_futures import BinanceFutures
-from feeds.venues.binance_spot import BinanceSpot
-from feeds.venues.okx import Okx
-from feeds.venues.okx_checksum import ChecksumVerifier
+from feeds.venues import binance, okx
+from feeds.venues.history import History, Verifier
 from fleet.errors import ConfigError
 
-VENUES: Final[Mapping[tuple[str, str], Venue]] = {
-    ("binance", "spot"): BinanceSpot(),
-    ("binance", "futures"): BinanceFutures(),
-    ("okx", "spot"): Okx("spot"),
-    ("okx", "futures"): Okx("futures"),
-}
+__all__ = ["VENUES", "History", "Verifier", "find", "history", "names"]
 
+_MARKETS: Final[tuple[Venue, ...]] = (*binance.MARKETS, *okx.MARKETS)
+_HISTORIES: Final[tuple[History, ...]] = okx.HISTORY
 
-class Verifier(Protocol):
-    """Proves books of a recording by something that stands in its frames beside sequences."""
-
-    verified: int
-    failures: int
-
-    def check(self, frame: str | bytes) -> None:
-        """Look at the next frame."""
-        ...
-
-
-class History(NamedTuple):
-    """How recordings of a venue are replayed."""
-
-    venue: Venue
-    verifier: Callable[[], Verifier] | None = None
-
-
-_HISTORY: Final[Mapping[tuple[str, str], History]] = {
-    ("okx", "spot"): History(Okx("spot", history=True), ChecksumVerifier),
-    ("okx", "futures"): History(Okx("futures", history=True), ChecksumVerifier),
-}
+VENUES: Final[Mapping[tuple[str, str], Venue]] = {(venue.name, venue.market): venue for venue in _MARKETS}
+_HISTORY: Final = {(each.venue.name, each.venue.market): each for each in _HISTORIES}
 
 
 def names() -> list[tuple[str, str]]:

@@ -32,7 +32,7 @@ def sim(
 
 def _chosen(names: list[str]) -> list[tuple[str, str]]:
     """The venue × markets meant by VENUE or VENUE:MARKET; all when there are none. Raises ConfigError."""
-    from ops.simulator.catalogue import VENUE_MARKETS
+    from ops.simulator.registry import VENUE_MARKETS
 
     spelled = {name: [each for each in VENUE_MARKETS if name in {each[0], ":".join(each)}] for name in names}
     known = {each[0] for each in VENUE_MARKETS} | {":".join(each) for each in VENUE_MARKETS}

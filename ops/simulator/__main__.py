@@ -6,7 +6,7 @@ import signal
 import sys
 
 from fleet.errors import FleetError
-from ops.simulator.catalogue import VENUE_MARKETS
+from ops.simulator.registry import VENUE_MARKETS
 from ops.simulator.simulator import serve
 
 

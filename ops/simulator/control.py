@@ -45,8 +45,9 @@ def _carry_out(venues: dict[tuple[str, str], "Venue"], default: "Venue", request
     if not order.get("end"):
         venue.misbehave(action, **options)
         return {"ok": True}
-    if action not in MISBEHAVIOURS:
-        raise ConfigError(f"misbehaviour {action!r}: expected one of {', '.join(MISBEHAVIOURS)}")
+    known = {**MISBEHAVIOURS, **venue.own_misbehaviours}
+    if action not in known:
+        raise ConfigError(f"misbehaviour {action!r}: expected one of {', '.join(known)}")
     return {"ok": True, "ended": venue.behave(action, str(options.get("pair", ANY_PAIR)))}
 
 

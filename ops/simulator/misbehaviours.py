@@ -100,6 +100,14 @@ def crossed(venue: "Venue", *, pair: str, count: int = 1) -> Misbehaviour:
     return venue.faults.add(Misbehaviour("crossed", pair, count))
 
 
+def bad_checksum(venue: "Venue", *, pair: str, count: int = 1) -> Misbehaviour:
+    """The next `count` book messages of a pair carry a checksum that is not theirs; levels are right. Raises ConfigError
+    where the venue has no checksums. Seen on real venues as a wrong book, not as a wrong sum."""
+    if not venue.checksums:
+        raise ConfigError(f"misbehaviour bad_checksum: book messages of {venue.venue} {venue.market} carry none")
+    return venue.faults.add(Misbehaviour("bad_checksum", pair, count))
+
+
 def wrong_ack(venue: "Venue", *, count: int = 1) -> Misbehaviour:
     """The next `count` subscribe requests are acknowledged for something that was not asked: another id (Binance),
     another instrument (OKX). The subscription itself works. Not seen on a real venue."""
@@ -134,16 +142,17 @@ def shutdown_notice(venue: "Venue", *, close_after_s: float = 60.0) -> Misbehavi
 MISBEHAVIOURS: dict[str, Callable[..., Misbehaviour]] = {
     "drop": drop, "gap": drop, "duplicate": duplicate, "reorder": reorder, "stall": stall, "half_open": half_open,
     "close_all": close_all, "slow": slow, "refuse": refuse, "rate_limit": rate_limit,
-    "stale_snapshot": stale_snapshot, "garbage": garbage, "crossed": crossed, "wrong_ack": wrong_ack,
-    "freeze_market": freeze_market, "shutdown_notice": shutdown_notice,
+    "bad_checksum": bad_checksum, "stale_snapshot": stale_snapshot, "garbage": garbage, "crossed": crossed,
+    "wrong_ack": wrong_ack, "freeze_market": freeze_market, "shutdown_notice": shutdown_notice,
 }  # fmt: skip
 
 
 def misbehave(venue: "Venue", name: str, options: dict[str, Any]) -> Misbehaviour:
     """Switch misbehaviour `name` on. Raises ConfigError for an unknown name, option or pair."""
-    start = MISBEHAVIOURS.get(name)
+    known = {**MISBEHAVIOURS, **venue.own_misbehaviours}
+    start = known.get(name)
     if start is None:
-        raise ConfigError(f"misbehaviour {name!r}: expected one of {', '.join(MISBEHAVIOURS)}")
+        raise ConfigError(f"misbehaviour {name!r}: expected one of {', '.join(known)}")
     try:
         inspect.signature(start).bind(venue, **options)
     except TypeError as error:

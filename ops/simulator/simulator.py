@@ -10,10 +10,8 @@ from typing import Any, Self
 
 from fleet import clock
 from fleet.errors import ConfigError
-from ops.simulator import control
-from ops.simulator.binance_public import BinancePublic
-from ops.simulator.catalogue import VENUE_MARKETS, listings, pairs
-from ops.simulator.okx_public import BOOK_DEPTH, OkxPublic
+from ops.simulator import catalogue, control, registry
+from ops.simulator.registry import VENUE_MARKETS
 from ops.simulator.venue import PUMP_MS, Venue
 
 _MAX_LAG_MS = 1000.0  # a pump that is later than this gives the lost turns up instead of running after them
@@ -24,7 +22,7 @@ class Simulator:
 
     `venues`: (venue, market) tuples; all that exist by default. `pairs`: how many trading pairs each lists. `rate`:
     mean number of book changes a second and pair, 10 at most by the venues' cadence of 100 ms; each pair has its own
-    rate around it. `levels`: most levels on a side (400 at most for OKX). `seed`: the same seed, the same markets.
+    rate around it. `levels`: most levels on a side (fewer where a venue shows fewer). `seed`: the same seed, the same markets.
     `port`: 0 = free ports, else the first of consecutive ones. `enforce_limits`: keep the venues' limits on message
     and request rates, sizes and connects.
     """
@@ -57,10 +55,10 @@ class Simulator:
         self._stopping = asyncio.Event()
         self._venues: dict[tuple[str, str], Venue] = {}
         for venue, market in venues:
-            listed = listings(venue, market, pairs)  # raises ConfigError for an unknown venue
-            make = BinancePublic if venue == "binance" else OkxPublic
+            listed = registry.listings(venue, market, pairs)  # raises ConfigError for an unknown venue
+            make = registry.find(venue, market)
             made = make(
-                market, listed, rate=rate, seed=seed, levels=min(levels, BOOK_DEPTH) if venue == "okx" else levels,
+                market, listed, rate=rate, seed=seed, levels=min(levels, make.most_levels),
                 enforce_limits=enforce_limits, wall_ms=wall_ms, mono_ms=mono_ms,
             )  # fmt: skip
             self._venues[venue, market] = made
@@ -91,8 +89,12 @@ class Simulator:
 
     @property
     def pairs(self) -> list[str]:
-        """The trading pairs, BASE/QUOTE, the same on every venue-market."""
-        return pairs(self._pairs)
+        """The trading pairs quoted in USDT: those of every venue-market whose quote it is."""
+        return catalogue.pairs(self._pairs)
+
+    def pairs_of(self, venue: str, market: str) -> list[str]:
+        """The trading pairs of one venue-market, BASE/QUOTE."""
+        return registry.pairs(venue, market, self._pairs)
 
     @property
     def endpoints(self) -> list[dict[str, str]]:

@@ -7,9 +7,9 @@ instrument that nobody listens to or asks for sleeps.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -62,22 +62,27 @@ class Venue(ABC):
 
     venue: str
     market: str
+    quote = "USDT"  # of the pairs that every venue lists
+    jump = 4  # the largest step of its counter beyond one an update
+    most_levels = 5000  # a side, that its deepest channel shows
+    checksums = False  # whether its book messages carry one
+    own_misbehaviours: ClassVar[Mapping[str, Callable[..., Misbehaviour]]] = {}  # beside those of `misbehaviours`
 
     def __init__(
         self,
+        market: str,
         listings: Iterable[Listing],
         *,
-        timing: Timing,
         rate: float,
         seed: int,
         levels: int,
-        jump: int,
         enforce_limits: bool,
         wall_ms: WallMs,
         mono_ms: MonoMs,
     ) -> None:
         self.listings = {listing.id: listing for listing in listings}
-        self.timing = timing
+        self.market = market
+        self.timing = self.timing_of(market)
         self.enforce_limits = enforce_limits
         self.wall_ms = wall_ms
         self.mono_ms = mono_ms
@@ -87,7 +92,7 @@ class Venue(ABC):
         self.frozen = False
         self.port = 0
         self.control: Callable[[Request], Response] | None = None  # answers /_control; set by the simulator
-        self._rate, self._seed, self._levels, self._jump = rate, seed, levels, jump
+        self._rate, self._seed, self._levels = rate, seed, levels
         self._feeds: dict[str, Feed] = {}
         self._dirty: set[Peer] = set()
         self._connections: set[Peer] = set()  # plain HTTP ones too
@@ -168,7 +173,7 @@ class Venue(ABC):
         if feed is None:
             seed = f"{self._seed}/{self.venue}/{self.market}/{listing_id}"
             listing = self.listings[listing_id]
-            instrument = SimulatedInstrument(listing, seed=seed, rate=self._rate, levels=self._levels, jump=self._jump)
+            instrument = SimulatedInstrument(listing, seed=seed, rate=self._rate, levels=self._levels, jump=self.jump)
             feed = self._feeds[listing_id] = Feed(listing, instrument, phase=len(self._feeds) % _PHASES)
         return feed
 
@@ -186,9 +191,9 @@ class Venue(ABC):
         """Queue a message to all who listen, or what the misbehaviours make of it."""
         for out in self.faults.outgoing(feed.pair, stream.name, payload, is_delta=stream.is_delta):
             if stream.raw:
-                self._fan_out(text_frame(out), stream.raw)
+                self.fan_out(self.push_frame(out), stream.raw)
             if stream.combined:
-                self._fan_out(text_frame(self.wrap(stream, out)), stream.combined)
+                self.fan_out(self.push_frame(self.wrap(stream, out)), stream.combined)
 
     def distort(self, feed: Feed, delta: Delta) -> Delta:
         """Cross the book inside a delta while `crossed` is on, and heal it in the next one."""
@@ -295,11 +300,50 @@ class Venue(ABC):
         self.send_later(peer, msgspec.json.encode(message))
 
     def send_later(self, peer: Peer, payload: bytes) -> None:
-        """Send a finished text message to one client, behind what is queued for it."""
-        peer.queue(text_frame(payload))
-        self._dirty.add(peer)
+        """Send a finished answer to one client, behind what is queued for it."""
+        self.fan_out(self.answer_frame(payload), (peer,))
+
+    def push_later(self, peer: Peer, payload: bytes) -> None:
+        """Send finished market data to one client, behind what is queued for it."""
+        self.fan_out(self.push_frame(payload), (peer,))
+
+    def fan_out(self, frame: bytes, peers: Iterable[Peer]) -> None:
+        """Queue an encoded frame to some clients."""
+        for peer in peers:
+            peer.queue(frame)
+            self._dirty.add(peer)
+
+    # ── what most venues leave as it is ──────────────────────────────────────────────────────────────────────────
+
+    def push_frame(self, payload: bytes) -> bytes:
+        """Market data as a frame of the wire: text, unless the venue compresses or sends binary."""
+        return text_frame(payload)
+
+    def answer_frame(self, payload: bytes) -> bytes:
+        """An answer to a request as a frame of the wire."""
+        return self.push_frame(payload)
+
+    def wrap(self, stream: Stream, payload: bytes) -> bytes:
+        """The payload as combined streams carry it; most venues have none."""
+        return payload
+
+    def tend_streams(self, now_ms: float) -> None:  # noqa: B027 - a hook
+        """Keepalives of streams, every 100 ms; most venues have none."""
+
+    def announce_shutdown(self) -> None:  # noqa: B027 - a hook
+        """Tell every client that the server is about to go down; most venues do not."""
 
     # ── what a venue must say ────────────────────────────────────────────────────────────────────────────────────
+
+    @staticmethod
+    @abstractmethod
+    def listed(market: str, count: int) -> list[Listing]:
+        """`count` trading pairs first (those of `catalogue.pairs`, quoted in `quote`), then what clients must refuse."""
+
+    @staticmethod
+    @abstractmethod
+    def timing_of(market: str) -> Timing:
+        """The delays that the venue enforces."""
 
     @abstractmethod
     def rest(self, request: Request) -> Response:
@@ -330,28 +374,11 @@ class Venue(ABC):
     def tend(self, peer: Peer, now_ms: float) -> None:
         """Heartbeats and deadlines of one connection, every 100 ms."""
 
-    @abstractmethod
-    def tend_streams(self, now_ms: float) -> None:
-        """Keepalives of streams, every 100 ms."""
-
-    @abstractmethod
-    def announce_shutdown(self) -> None:
-        """Tell every client that the server is about to go down."""
-
-    @abstractmethod
-    def wrap(self, stream: Stream, payload: bytes) -> bytes:
-        """The payload as combined streams carry it."""
-
     # ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def feeds(self) -> Iterable[Feed]:
         """The feeds in use."""
         return self._feeds.values()
-
-    def _fan_out(self, frame: bytes, peers: Iterable[Peer]) -> None:
-        for peer in peers:
-            peer.queue(frame)
-            self._dirty.add(peer)
 
     def _flush(self) -> None:
         if self._dirty:

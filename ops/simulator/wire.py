@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-__all__ = ["Opcode", "Peer", "Request", "Response", "Server", "text_frame"]
+__all__ = ["Opcode", "Peer", "Request", "Response", "Server", "binary_frame", "text_frame"]
 
 _log = logging.getLogger(__name__)
 _wire_log = logging.getLogger(f"{__name__}.frames")
@@ -72,6 +72,11 @@ class Server(Protocol):
 def text_frame(payload: bytes) -> bytes:
     """A finished TEXT frame: encode once, queue to every subscriber."""
     return Frame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """A finished BINARY frame."""
+    return Frame(Opcode.BINARY, payload).serialize(mask=False)
 
 
 class Peer(asyncio.Protocol):

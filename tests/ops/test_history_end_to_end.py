@@ -23,7 +23,7 @@ from fleet.pair import Pair
 from fleet.tasks import Task
 from monitor.clickhouse import ClickHouse, create_schema
 from monitor.history import Rebuilt, entry_counts, gaps, rebuild
-from ops.simulator.catalogue import VENUE_MARKETS, listings
+from ops.simulator.registry import VENUE_MARKETS, listings
 from ops.simulator.simulator import Simulator
 from tests.support.fleet_processes import Child, Fleet
 from tests.support.waiting import wait_until

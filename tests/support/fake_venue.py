@@ -29,6 +29,7 @@ from feeds.venue import (
     Topic,
     Undecodable,
     Unused,
+    Venue,
 )
 from fleet.pair import Pair
 
@@ -60,7 +61,7 @@ def instrument(symbol: str) -> Instrument:
     )
 
 
-class FakeVenue:
+class FakeVenue(Venue):
     """Implements feeds.venue.Venue. Topics on route `main`, trades on route `other`."""
 
     name = "nowhere"
@@ -85,7 +86,7 @@ class FakeVenue:
         self.keepalive = Keepalive(text="ping", idle_ms=5_000, dead_ms=20_000)
         self.refused: dict[str, str] = {}
 
-    def socket_url(self, base: str, route: str) -> str:
+    def socket_url(self, base: str, route: str, ticket: bytes | None = None) -> str:
         return f"{base}/{route}"
 
     def book_channel(self, depth: str) -> BookChannel:

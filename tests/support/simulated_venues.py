@@ -12,7 +12,7 @@ import httpx
 
 from fleet.pair import Pair
 from ops.embedded.process import ServerProcess
-from ops.simulator.catalogue import listings
+from ops.simulator.registry import listings
 from tests.support.commands import REPOSITORY
 
 READY_S = 20.0

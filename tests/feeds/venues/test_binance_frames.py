@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from feeds.recorded_venue import RawInstruments
 from feeds.venue import Ack, BookMessage, GoingAway, Message, Refusal, Topic, Undecodable, Unused, Venue
 from feeds.venues import find
-from feeds.venues.binance_frames import request, split_stream
+from feeds.venues.binance.frames import request, split_stream
 from fleet.pair import Pair
 
 SPOT = find("binance", "spot")

@@ -19,7 +19,7 @@ from feeds.venue import (
     Topic,
     Unused,
 )
-from feeds.venues.binance_futures import BinanceFutures
+from feeds.venues.binance.futures import BinanceFutures
 from fleet.errors import ConfigError
 from fleet.pair import Pair
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeds.venue import Undecodable
-from feeds.venues.binance_futures import BinanceFutures
-from feeds.venues.binance_spot import BinanceSpot
+from feeds.venues.binance.futures import BinanceFutures
+from feeds.venues.binance.spot import BinanceSpot
 
 both = pytest.mark.parametrize("venue", [BinanceSpot(), BinanceFutures()])
 

@@ -5,8 +5,8 @@ import pytest
 from feeds.recorded_venue import RawInstruments
 from feeds.venue import Undecodable, Unused
 from feeds.venues import find
-from feeds.venues.binance_frames import Origin
-from feeds.venues.binance_payloads import check_symbol, refused, unknown_depth
+from feeds.venues.binance.frames import Origin
+from feeds.venues.binance.payloads import check_symbol, refused, unknown_depth
 
 
 def origin(symbol: str | None) -> Origin:

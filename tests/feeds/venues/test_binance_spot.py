@@ -20,7 +20,7 @@ from feeds.venue import (
     Undecodable,
     Unused,
 )
-from feeds.venues.binance_spot import BinanceSpot
+from feeds.venues.binance.spot import BinanceSpot
 from fleet.errors import ConfigError
 from fleet.pair import Pair
 

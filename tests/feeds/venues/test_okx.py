@@ -25,7 +25,7 @@ from feeds.venue import (
     Undecodable,
     Unused,
 )
-from feeds.venues.okx import Okx
+from feeds.venues.okx.market_data import Okx
 from fleet.errors import ConfigError
 from fleet.pair import Pair
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from feeds.venues.okx_checksum import ChecksumVerifier, checksum
+from feeds.venues.okx.checksum import ChecksumVerifier, checksum
 
 BOOK_MESSAGES = {  # recorded/INDEX.md
     "okx/futures/cf202202_session_ws.jsonl": 10 + 13 + 62 + 22 + 1337 + 25 + 4,

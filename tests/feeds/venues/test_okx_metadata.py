@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeds.venue import Instrument, InstrumentStatus, Undecodable
-from feeds.venues.okx_metadata import parse
+from feeds.venues.okx.metadata import parse
 from fleet.pair import Pair
 
 SWAP = {

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from ops.simulator.binance_text import FuturesText, SpotText, StreamName, is_well_formed, parse_stream
-from ops.simulator.catalogue import listings
+from ops.simulator.binance.text import FuturesText, SpotText, StreamName, is_well_formed, parse_stream
 from ops.simulator.feed import Feed
 from ops.simulator.market import SimulatedInstrument
+from ops.simulator.registry import listings
 from ops.simulator.window import Delta
 
 

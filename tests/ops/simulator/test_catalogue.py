@@ -3,14 +3,15 @@
 import pytest
 
 from fleet.errors import ConfigError
-from ops.simulator.catalogue import VENUE_MARKETS, listings, pairs
+from ops.simulator import registry
+from ops.simulator.registry import VENUE_MARKETS, listings
 
 
 @pytest.mark.parametrize("count", [1, 20, 60])
 @pytest.mark.parametrize("venue,market", VENUE_MARKETS)
 def test_every_market_lists_the_same_pairs(venue: str, market: str, count: int) -> None:
     listed = [listing.pair for listing in listings(venue, market, count) if listing.trading and ":" not in listing.pair]
-    assert listed == pairs(count)
+    assert listed == registry.pairs(venue, market, count)
     assert len(set(listed)) == count
 
 

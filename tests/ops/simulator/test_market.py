@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ops.simulator.catalogue import VENUE_MARKETS, listings
 from ops.simulator.market import SimulatedInstrument
+from ops.simulator.registry import VENUE_MARKETS, listings
 
 
 def instrument(seed: str = "7", *, number: int = 0, rate: float = 30, levels: int = 400) -> SimulatedInstrument:

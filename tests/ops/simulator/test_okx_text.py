@@ -2,10 +2,10 @@
 
 import json
 
-from ops.simulator import okx_text
-from ops.simulator.catalogue import listings
 from ops.simulator.feed import Feed
 from ops.simulator.market import SimulatedInstrument, Trade
+from ops.simulator.okx import text as okx_text
+from ops.simulator.registry import listings
 from ops.simulator.window import Delta
 
 

@@ -15,7 +15,7 @@ any other channel, event, answer  |                                             
 REST `market/books`               | data[0]: asks, bids, ts, seqId                 | snapshot        | cmp_samples
 REST `public/instruments`         | data[]                                         | instruments     | cf202205_rest, nautilus
 
-(1) `Okx(market, history=True)` reads them as deltas without a sequence, whose proof is their CRC32 (`okx_checksum`): for
+(1) `Okx(market, history=True)` reads them as deltas without a sequence, whose proof is their CRC32 (`checksum`): for
     replaying recordings only. Live it would be a book without proof.
 
 How a book is built (section 5):
@@ -56,9 +56,10 @@ from feeds.venue import (
     Topic,
     Undecodable,
     Unused,
+    Venue,
 )
-from feeds.venues import okx_metadata
-from feeds.venues.okx_metadata import TYPES, VENUE
+from feeds.venues.okx import metadata
+from feeds.venues.okx.metadata import TYPES, VENUE
 from fleet.errors import ConfigError
 
 ROUTE: Final = "public"
@@ -229,7 +230,7 @@ def _answer(value: Mapping[str, Any]) -> Message:
     raise Undecodable(f"{VENUE}: neither a push, an event nor an answer: {sorted(value)[:8]}")
 
 
-class Okx:
+class Okx(Venue):
     """OKX spot or swaps. `history` also reads book frames of before 2023, without sequence: for recordings only."""
 
     name = VENUE
@@ -254,7 +255,7 @@ class Okx:
     def __repr__(self) -> str:
         return f"<Okx {self.market}{' with history' if self._history else ''}>"
 
-    def socket_url(self, base: str, route: str) -> str:
+    def socket_url(self, base: str, route: str, ticket: bytes | None = None) -> str:
         """All public channels are on one path."""
         return f"{base}/ws/v5/public"
 
@@ -347,7 +348,7 @@ class Okx:
 
     def parse_instruments(self, bodies: Sequence[bytes]) -> Instruments:
         """Raises Undecodable when a body is no list of instruments."""
-        return okx_metadata.parse(self.market, bodies)
+        return metadata.parse(self.market, bodies)
 
     def snapshot_request(self, instrument: Instrument, depth: str) -> RestRequest:
         """For cross-checks only: books start in band."""

@@ -8,7 +8,7 @@ import msgspec
 
 from books.decimals import canonical
 from feeds.venue import Instrument, Instruments, InstrumentStatus, Refused, Undecodable
-from feeds.venues.binance_frames import VENUE, one_line
+from feeds.venues.binance.frames import VENUE, one_line
 from fleet.errors import ConfigError
 from fleet.pair import parse_pair
 

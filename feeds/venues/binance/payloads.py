@@ -12,7 +12,7 @@ import msgspec
 from books.decimals import canonical, canonical_levels
 from books.events import Bbo, Snapshot, SnapshotReason, Trade
 from feeds.venue import Instrument, Instruments, Message, Undecodable, Unused
-from feeds.venues.binance_frames import VENUE, Origin, one_line
+from feeds.venues.binance.frames import VENUE, Origin, one_line
 from fleet.errors import ConfigError
 from fleet.pair import Pair
 

@@ -49,10 +49,11 @@ from feeds.venue import (
     RestRequest,
     Topic,
     Undecodable,
+    Venue,
 )
-from feeds.venues.binance_frames import VENUE, Origin, Reader, Streams, request
-from feeds.venues.binance_metadata import SymbolRow, parse_exchange_info
-from feeds.venues.binance_payloads import (
+from feeds.venues.binance.frames import VENUE, Origin, Reader, Streams, request
+from feeds.venues.binance.metadata import SymbolRow, parse_exchange_info
+from feeds.venues.binance.payloads import (
     USD_MARGINED,
     BookTicker,
     Id,
@@ -176,7 +177,7 @@ def _status(row: _FuturesRow) -> InstrumentStatus | str:
     return InstrumentStatus.TRADING if row.status == "TRADING" else InstrumentStatus.HALTED
 
 
-class BinanceFutures:
+class BinanceFutures(Venue):
     """Binance USDⓈ-M futures."""
 
     name = VENUE
@@ -202,7 +203,7 @@ class BinanceFutures:
     def __repr__(self) -> str:
         return "<BinanceFutures>"
 
-    def socket_url(self, base: str, route: str) -> str:
+    def socket_url(self, base: str, route: str, ticket: bytes | None = None) -> str:
         """A combined-stream socket of one route (mandatory since 2026-04-23). Raises ConfigError for a third one."""
         if route not in (PUBLIC, MARKET_ROUTE):
             raise ConfigError(f"route {route!r}: expected {PUBLIC} or {MARKET_ROUTE}")

@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
-from ops.simulator.binance_rest import BinanceRest
-from ops.simulator.binance_text import FuturesText, SpotText, is_well_formed, parse_stream
+from ops.simulator.binance import listing
+from ops.simulator.binance.rest import BinanceRest
+from ops.simulator.binance.text import FuturesText, SpotText, is_well_formed, parse_stream
+from ops.simulator.catalogue import Listing
 from ops.simulator.feed import Feed, Stream
 from ops.simulator.limits import SlidingLimit, Verdict
 from ops.simulator.market import HalfStep
@@ -43,11 +45,18 @@ class BinancePublic(Venue):
     """One Binance market. `market` is spot or futures (USDT-margined)."""
 
     venue = "binance"
+    jump = 9
+
+    @staticmethod
+    def listed(market: str, count: int) -> list[Listing]:
+        return listing.listed(market, count)
+
+    @staticmethod
+    def timing_of(market: str) -> Timing:
+        return Timing(**(SPOT_TIMING if market == "spot" else FUTURES_TIMING))
 
     def __init__(self, market: str, *args: Any, **options: Any) -> None:
-        self.market = market
-        timing = SPOT_TIMING if market == "spot" else FUTURES_TIMING
-        super().__init__(*args, timing=Timing(**timing), jump=9, **options)
+        super().__init__(market, *args, **options)
         self._text = SpotText() if market == "spot" else FuturesText()
         self._rest = BinanceRest(self, self._text)
         self._ids = {listing_id.lower(): listing_id for listing_id in self.listings}
@@ -105,9 +114,6 @@ class BinancePublic(Venue):
             session.next_ping_ms = now_ms + timing.ping_interval_ms
             self.stats.pings_sent += 1
             peer.ping(payload)
-
-    def tend_streams(self, now_ms: float) -> None:
-        """Binance has no keepalive on streams."""
 
     def announce_shutdown(self) -> None:
         body = b'{"e":"serverShutdown","E":%d}' % self.wall_ms()

@@ -9,11 +9,13 @@ from typing import Any
 
 import msgspec
 
-from ops.simulator import okx_text
+from ops.simulator.catalogue import Listing
 from ops.simulator.feed import Feed, Stream
 from ops.simulator.limits import SlidingLimit
 from ops.simulator.market import HalfStep
-from ops.simulator.okx_rest import INST_TYPE, OkxRest
+from ops.simulator.okx import listing
+from ops.simulator.okx import text as okx_text
+from ops.simulator.okx.rest import INST_TYPE, OkxRest
 from ops.simulator.venue import Timing, Venue
 from ops.simulator.window import Delta, DeltaWindow
 from ops.simulator.wire import Opcode, Peer, Request, Response
@@ -44,10 +46,19 @@ class OkxPublic(Venue):
     """One OKX market. `market` is spot or futures (swaps and dated futures)."""
 
     venue = "okx"
+    jump = 6
+    most_levels = BOOK_DEPTH
+
+    @staticmethod
+    def listed(market: str, count: int) -> list[Listing]:
+        return listing.listed(market, count)
+
+    @staticmethod
+    def timing_of(market: str) -> Timing:
+        return Timing(**TIMING)
 
     def __init__(self, market: str, *args: Any, **options: Any) -> None:
-        self.market = market
-        super().__init__(*args, timing=Timing(**TIMING), jump=6, **options)
+        super().__init__(market, *args, **options)
         self._rest = OkxRest(self)
         self._connects: dict[str, SlidingLimit] = {}
         self._next_conn_id = 0x7C1E90AB
@@ -59,9 +70,6 @@ class OkxPublic(Venue):
     def rate_limited(self, status: int, retry_after_s: int) -> Response:
         """OKX has neither Retry-After nor 418: any over-limit answer is a 429 (§7)."""
         return self._rest.limited(429)
-
-    def wrap(self, stream: Stream, payload: bytes) -> bytes:
-        return payload  # there are no combined streams
 
     # ── connections ──────────────────────────────────────────────────────────────────────────────────────────────
 

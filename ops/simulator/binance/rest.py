@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from ops.simulator.binance_text import FuturesText, SpotText, levels
+from ops.simulator.binance.text import FuturesText, SpotText, levels
 from ops.simulator.catalogue import DATED_EXPIRY_MS, Listing
 from ops.simulator.limits import Verdict, WeightMeter
 from ops.simulator.venue import Venue

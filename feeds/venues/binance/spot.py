@@ -48,10 +48,11 @@ from feeds.venue import (
     RestRequest,
     Topic,
     Undecodable,
+    Venue,
 )
-from feeds.venues.binance_frames import VENUE, Origin, Reader, Streams, request
-from feeds.venues.binance_metadata import SymbolRow, parse_exchange_info
-from feeds.venues.binance_payloads import (
+from feeds.venues.binance.frames import VENUE, Origin, Reader, Streams, request
+from feeds.venues.binance.metadata import SymbolRow, parse_exchange_info
+from feeds.venues.binance.payloads import (
     BookTicker,
     DepthBody,
     Id,
@@ -150,7 +151,7 @@ def _status(row: _SpotRow) -> InstrumentStatus:
     return InstrumentStatus.TRADING if trading else InstrumentStatus.HALTED
 
 
-class BinanceSpot:
+class BinanceSpot(Venue):
     """Binance spot."""
 
     name = VENUE
@@ -176,7 +177,7 @@ class BinanceSpot:
     def __repr__(self) -> str:
         return "<BinanceSpot>"
 
-    def socket_url(self, base: str, route: str) -> str:
+    def socket_url(self, base: str, route: str, ticket: bytes | None = None) -> str:
         """One combined-stream socket."""
         return f"{base}/stream"
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from ops.simulator import okx_text
 from ops.simulator.catalogue import DATED_EXPIRY_MS, Listing
 from ops.simulator.limits import SlidingLimit
+from ops.simulator.okx import text as okx_text
 from ops.simulator.venue import Venue
 from ops.simulator.wire import Request, Response
 

@@ -1,0 +1,1 @@
+"""Binance as a server: public websockets and REST, from venues/binance.md."""

@@ -1,0 +1,1 @@
+"""OKX as a server: public websockets and REST, from venues/okx.md."""
