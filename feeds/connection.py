@@ -130,7 +130,7 @@ class Connection:
     """`run` opens `url()` again and again until cancelled; `send`, `ping`, `drop` act on the open socket, if there is one.
 
     gate        while it is clear nothing is read (bounded memory: the venue waits in TCP)
-    admit       awaited before every attempt: the budget of connects
+    admit       awaited before every attempt: the budget of connects, the address; a Down is the attempt's end
     attempts    connections tried
     """
 
@@ -140,7 +140,7 @@ class Connection:
         handler: Handler,
         *,
         gate: asyncio.Event,
-        admit: Callable[[], Awaitable[None]],
+        admit: Callable[[], Awaitable[Down | None]],
         rng: random.Random,
         first_delay_s: float = backoff.FIRST_S,
     ) -> None:
@@ -195,9 +195,9 @@ class Connection:
         """Until cancelled."""
         delays = backoff.delays(self._rng, self._first_delay_s)
         while True:
-            await self._admit()
+            refused = await self._admit()
             self.attempts += 1
-            down = await self._once()
+            down = refused or await self._once()
             if self._handler.down(down):
                 delays = backoff.delays(self._rng, self._first_delay_s)
             delay_s = backoff.CAP_S * (0.5 + self._rng.random() / 2) if down.fatal else next(delays)

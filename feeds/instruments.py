@@ -6,9 +6,11 @@ import logging
 import random
 from collections.abc import Callable
 
+import msgspec
+
 from feeds.outputs import Failure
 from feeds.rest import Rest
-from feeds.venue import Instruments, Undecodable, Venue
+from feeds.venue import Instruments, InstrumentStatus, Undecodable, Venue
 from fleet import backoff
 from fleet.pair import Pair
 
@@ -20,8 +22,8 @@ _log = logging.getLogger(__name__)
 class InstrumentLoader:
     """`instruments` is None until the first load, and `reason` says why; later failures keep what was loaded.
 
-    An instrument that disappears from the venue's list is kept: a list that came short must not end a living book, and a
-    symbol that is really gone is refused or silent at the venue itself.
+    An instrument that disappears from the venue's list is kept, as delisted: nobody subscribes it any more, but a book that
+    lives goes on, since a list that came short must not end it.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class InstrumentLoader:
         """None, or what went wrong."""
         bodies: list[bytes] = []
         for request in self.venue.instruments_requests():
-            answer = await self._rest.get(self._base_url, request, budget_name(self.venue, "rest"))
+            answer = await self._rest.ask(self._base_url, request, budget_name(self.venue, "rest"))
             if isinstance(answer, Failure):
                 return f"{answer.kind}: {answer.text}"
             bodies.append(answer)
@@ -81,8 +83,12 @@ class InstrumentLoader:
 
 
 def _kept(old: Instruments, new: Instruments) -> Instruments:
-    """The new instruments, and those of the old that are gone from the list."""
-    gone = [one for one in old.by_pair.values() if one.pair not in new.by_pair and one.symbol not in new.by_symbol]
+    """The new instruments, and as delisted those of the old that are gone from the list."""
+    gone = [
+        msgspec.structs.replace(one, status=InstrumentStatus.DELISTED)
+        for one in old.by_pair.values()
+        if one.pair not in new.by_pair and one.symbol not in new.by_symbol
+    ]
     if not gone:
         return new
     merged = Instruments([*new.by_pair.values(), *gone])

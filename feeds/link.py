@@ -8,10 +8,10 @@ from collections.abc import Callable
 from books.events import Event
 from feeds.connection import Connection, Down
 from feeds.instruments import budget_name
-from feeds.outputs import Fetch, Output, PairRefused, Ping, Reconnect, Replace, Sample, Send
+from feeds.outputs import Failure, Fetch, Output, PairRefused, Ping, Reconnect, Replace, Sample, Send
 from feeds.rest import Budget, Rest
 from feeds.session import Session, is_event
-from feeds.venue import Instrument
+from feeds.venue import Instrument, Undecodable
 from fleet import backoff, clock
 from fleet.errors import FleetError
 from fleet.pair import Pair
@@ -72,6 +72,7 @@ class Link:
         self.status = "not connected yet"
         self.reconnects = 0
         self.faults = 0
+        self._ws_url = ws_url
         self._rest_url = rest_url
         self._rest = rest
         self._budget = budget
@@ -84,7 +85,7 @@ class Link:
         self._connect_budget = budget_name(venue, "connect")
         self._rest_budget = budget_name(venue, "rest")
         self.connection = Connection(
-            venue.socket_url(ws_url, session.route),
+            f"{ws_url} ({session.route})",
             self,
             gate=gate,
             admit=self._admit,
@@ -188,18 +189,29 @@ class Link:
             )
 
     async def _fetch(self, fetch: Fetch) -> None:
-        answer = await self._rest.get(
+        answer = await self._rest.ask(
             self._rest_url, fetch.request, self._rest_budget, priority=self._priority(fetch.pair)
         )
         self._carry_out(self.session.snapshot(fetch, answer, clock.wall_us(), clock.mono_ms()))
 
-    async def _admit(self) -> None:
-        """Wait for a connect; if the shared budget cannot be asked, wait as long as a share of ours would take."""
+    async def _admit(self) -> Down | None:
+        """Wait for a connect; if the shared budget cannot be asked, wait as long as a share of ours would take. Then find
+        the address, with a ticket where the venue wants one for every socket."""
         try:
             await self._budget.take(self._connect_budget, 1)
         except FleetError as error:
             _log.warning("the shared budget cannot be asked: %s", error)
             await asyncio.sleep((1 + self._rng.random()) / self.session.venue.limits.connects_per_s)
+        venue, route = self.session.venue, self.session.route
+        request = venue.ticket_request(route)
+        ticket = None if request is None else await self._rest.ask(self._rest_url, request, self._rest_budget)
+        if isinstance(ticket, Failure):
+            return Down(f"no ticket for a socket: {ticket.kind}: {ticket.text}", retry_after_ms=ticket.retry_after_ms)
+        try:
+            self.connection.url = venue.socket_url(self._ws_url, route, ticket)
+        except Undecodable as error:
+            return Down(f"no ticket for a socket: {error}")
+        return None
 
     async def _ban(self, ms: int) -> None:
         try:

@@ -1,6 +1,7 @@
 """PURE. Whether a connection is alive, whether we are in a position to judge it, and when it will end.
 
     quiet for PROBE_MS (or the venue's idle time)     probe it: a keepalive text, or a PING control frame
+    the venue counts our texts                        one every so often, quiet or not
     quiet for DEAD_MS (or the venue's own bound)      dead
     heard within PROVED_MS                            proved alive: quiet pairs may be marked
 
@@ -32,11 +33,12 @@ class Health(StrEnum):
 class Liveness:
     """One connection's. Times are monotonic ms; `heard_ms` is written by whoever hears something."""
 
-    __slots__ = ("_dead_ms", "_ends_ms", "_idle_ms", "_lifetime_ms", "_patient_until_ms", "_probed_ms", "_rng",
+    __slots__ = ("_dead_ms", "_ends_ms", "_every_ms", "_idle_ms", "_lifetime_ms", "_patient_until_ms", "_probed_ms", "_rng",
                  "_ticked_ms", "heard_ms")  # fmt: skip
 
     def __init__(self, keepalive: Keepalive, lifetime_ms: int | None, rng: random.Random) -> None:
-        self._idle_ms = min(PROBE_MS, keepalive.idle_ms)
+        self._idle_ms = min(PROBE_MS, keepalive.idle_ms) if keepalive.probe else _NEVER
+        self._every_ms = _NEVER if keepalive.every_ms is None else keepalive.every_ms
         self._dead_ms = min(DEAD_MS, keepalive.dead_ms)
         self._lifetime_ms = lifetime_ms
         self._rng = rng
@@ -71,7 +73,8 @@ class Liveness:
         quiet_ms = now_ms - self.heard_ms
         if quiet_ms > self._dead_ms:
             return Health.DEAD
-        if quiet_ms >= self._idle_ms and now_ms - self._probed_ms >= self._idle_ms:
+        since_ms = now_ms - self._probed_ms
+        if since_ms >= self._every_ms or (quiet_ms >= self._idle_ms and since_ms >= self._idle_ms):
             self._probed_ms = now_ms
             return Health.PROBE
         return Health.FINE

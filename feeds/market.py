@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from books.events import Event
+from feeds.feed_words import FeedState
 from feeds.handover import Handover
 from feeds.instruments import InstrumentLoader, why_unknown
 from feeds.link import Link, LinkOwner
-from feeds.pair_feed import FeedState, PairFeed
+from feeds.pair_feed import PairFeed
 from feeds.rest import Budget, Rest
 from feeds.session import Session
-from feeds.venue import Instruments, Topic, Venue
+from feeds.venue import Instruments, InstrumentStatus, Topic, Venue
 from fleet import backoff, clock
 from fleet.errors import ConfigError
 from fleet.pair import Pair
@@ -33,7 +34,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class PairState(msgspec.Struct, frozen=True, kw_only=True):
-    """A pair as an operator sees it. `state`: waiting, syncing, live or refused; `reason` says why it is not live."""
+    """A pair as an operator sees it. `state`: waiting, syncing, live or refused; `reason` says why it is not live, or what
+    else is to be known (halted, delisted)."""
 
     pair: Pair
     state: str
@@ -47,6 +49,7 @@ class PairState(msgspec.Struct, frozen=True, kw_only=True):
     resyncs: int
     crossed: int
     silences: int
+    checksums: int = 0
 
 
 class Market:
@@ -66,6 +69,7 @@ class Market:
         gate: asyncio.Event,
         rng: random.Random,
         pairs_per_connection: int,
+        off_because: str | None = None,
         first_delay_s: float = backoff.FIRST_S,
     ) -> None:
         self.venue = venue
@@ -79,6 +83,7 @@ class Market:
         self._on_refused = on_refused
         self._gate = gate
         self._rng = rng
+        self._off_because = off_because
         self._most_pairs = min(pairs_per_connection, venue.limits.pairs_per_connection)
         self._first_delay_s = first_delay_s
         self._owner = LinkOwner(
@@ -101,6 +106,8 @@ class Market:
         """Until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
+                if self._off_because is not None:
+                    await asyncio.Event().wait()  # until cancelled; nobody is asked anything
                 self._group = group
                 await self.loader.run(self._loaded)
         finally:
@@ -149,8 +156,19 @@ class Market:
         for link in self._links:
             link.session.instruments = instruments
         for pair in self._wanted:
+            feed = self.feed(pair)
+            if self._is_delisted(pair) and feed is not None and not feed.live:
+                for key in [key for key in self._placed if key[0] == pair]:
+                    self._withdraw(key)
             if pair in self.refused or not any(key[0] == pair for key in self._placed):
                 self._place(pair)
+
+    def _is_delisted(self, pair: Pair) -> bool:
+        return self._status(pair) is InstrumentStatus.DELISTED
+
+    def _status(self, pair: Pair) -> InstrumentStatus | None:
+        instrument = None if self.loader.instruments is None else self.loader.instruments.by_pair.get(pair)
+        return None if instrument is None else instrument.status
 
     def _refuse(self, pair: Pair, reason: str) -> None:
         if self.refused.get(pair) != reason:
@@ -159,12 +177,18 @@ class Market:
 
     def _place(self, pair: Pair) -> None:
         """Give a pair its connections, one a route; repeated when it is wanted otherwise."""
+        if self._off_because is not None:
+            self._refuse(pair, self._off_because)
+            return
         instruments, wanted = self.loader.instruments, self._wanted[pair]
         if instruments is None or self._group is None:
             return
         instrument = instruments.by_pair.get(pair)
         if instrument is None:
             self._refuse(pair, why_unknown(instruments, pair))
+            return
+        if instrument.status is InstrumentStatus.DELISTED and not any(key[0] == pair for key in self._placed):
+            self._refuse(pair, f"{pair.venue} has delisted {instrument.symbol}")
             return
         try:
             topics = self.venue.topics(instrument, wanted.depth, wanted.channels)
@@ -296,6 +320,9 @@ class Market:
             state, reason = feed.state.value, feed.reason
         elif any(key[0] == pair for key in self._placed):
             state, reason = FeedState.LIVE.value, "no book is asked for"
+        status = self._status(pair)
+        if status not in (None, InstrumentStatus.TRADING):
+            reason = f"{status} at the venue" + (f"; {reason}" if reason else "")
         if pair in self.refused:
             reason = self.refused[pair]
             if feed is None or not feed.live:  # else only another channel of the pair was refused
@@ -313,6 +340,7 @@ class Market:
             resyncs=0 if feed is None else feed.resyncs,
             crossed=0 if feed is None else feed.crossed,
             silences=0 if feed is None else feed.silences,
+            checksums=0 if feed is None else feed.checksums,
         )
 
 

@@ -22,14 +22,13 @@ subscription is deaf (an acknowledgement is not believed; some venues acknowledg
 
 import random
 from collections import deque
-from enum import StrEnum
-from typing import Protocol
 
 from msgspec.structs import replace
 
 from books.book import Book, difference
 from books.events import Delta, Event, Reset, ResetReason, Snapshot, SnapshotReason
 from books.sequence import Action, Relation, Sequencer
+from feeds.feed_words import NEVER, FeedState, Sink, Want
 from feeds.rhythm import Rhythm
 from feeds.venue import BookChannel, Bootstrap
 from fleet.pair import Pair
@@ -43,29 +42,6 @@ CHECK_FIRST_MS = 10_000.0
 CHECK_MOST_MS = 1_800_000.0
 DEAF_MS = 5_000.0
 OLD_MOST = 100  # messages older than the book in one row: not an overlap any more, the venue counts anew
-
-NEVER = float("inf")
-
-
-class Want(StrEnum):
-    """What a pair needs done for its next snapshot."""
-
-    FETCH = "fetch"  # GET a snapshot, then call `fetched` or `fetch_failed`
-    RESUBSCRIBE = "resubscribe"  # unsubscribe, wait for the acknowledgement, subscribe, then call `subscribed`
-
-
-class FeedState(StrEnum):
-    """For showing; `PairFeed.live` is what decides."""
-
-    WAITING = "waiting"  # no subscription yet, or no connection
-    SYNCING = "syncing"
-    LIVE = "live"
-
-
-class Sink(Protocol):
-    """Where events go: a list will do."""
-
-    def append(self, event: Event, /) -> None: ...
 
 
 class PairFeed:
@@ -81,9 +57,9 @@ class PairFeed:
     """
 
     __slots__ = (
-        "_check_after_ms", "_fetching", "_image_sequence", "_live_since_ms", "_older_than", "_olds", "_retries",
+        "_check_after_ms", "_fetching", "_image_sequence", "_live_since_ms", "_older_than", "_olds", "_proof", "_retries",
         "_rng", "_subscribed", "_unhurried", "_venue_ahead", "_venue_ahead_ms", "_want", "_was_live", "book",
-        "channel", "crossed", "due_ms", "events", "gaps", "kept", "live", "pair", "reason", "resyncs", "rhythm",
+        "channel", "checksums", "crossed", "due_ms", "events", "gaps", "kept", "live", "pair", "reason", "resyncs", "rhythm",
         "sequencer", "silences",
     )  # fmt: skip
 
@@ -93,9 +69,10 @@ class PairFeed:
         self.book = Book()
         self.sequencer = Sequencer(channel.rule)
         self.live = False
+        self._proof = None if channel.proof is None else channel.proof()
         self.reason = "not subscribed yet"
         self.due_ms = NEVER
-        self.events = self.gaps = self.resyncs = self.crossed = self.silences = 0
+        self.events = self.gaps = self.resyncs = self.crossed = self.silences = self.checksums = 0
         self.rhythm = Rhythm()
         self._rng = rng
         self.kept: deque[Delta] = deque(maxlen=KEPT_MOST)
@@ -161,14 +138,17 @@ class PairFeed:
             self._keep(delta, now_ms)
 
     def snapshot(self, snapshot: Snapshot, now_ms: float, out: Sink) -> None:
-        """A snapshot in band. While live one that goes back behind the book is a gap: we missed what made it so."""
+        """A snapshot in band. While live, one that goes back behind the book is a gap: we missed what made it so (a
+        restart of the venue); where a Proof stands for sequences, it only says again what the deltas said."""
         self.rhythm.heard(now_ms)
         last = self.sequencer.last
+        if self.live and self._proof is not None:
+            self._differ(snapshot, now_ms, out)
+            return
         if self.live and last is not None and snapshot.sequence is not None and snapshot.sequence < last:
             self.gaps += 1
-            text = f"a snapshot of {snapshot.sequence} came after {last}"
-            self._distrust(ResetReason.GAP, text, snapshot.received_us, now_ms, out)
-            return
+            self.resyncs += 1
+            self._reset(ResetReason.GAP, snapshot.received_us, out)
         self._go_live(snapshot, now_ms, out)
 
     def image(self, snapshot: Snapshot, now_ms: float, out: Sink) -> None:
@@ -179,10 +159,14 @@ class PairFeed:
             self._old(sequence, snapshot.received_us, now_ms, out)
             return
         self._image_sequence = sequence
-        if not self.live:
+        if self.live:
+            self._differ(snapshot, now_ms, out)
+        else:
             self._go_live(snapshot, now_ms, out)
-            return
-        book = self.book
+
+    def _differ(self, snapshot: Snapshot, now_ms: float, out: Sink) -> None:
+        """Put out what a full image changes of a live book."""
+        book, sequence = self.book, snapshot.sequence
         bids, asks = difference(book.bids, snapshot.bids), difference(book.asks, snapshot.asks)
         if not bids and not asks:
             return
@@ -197,6 +181,18 @@ class PairFeed:
         self.sequencer.last = sequence
         self.events += 1
         out.append(delta)
+
+    def disproved(self, evidence: object, received_us: int, now_ms: float, out: Sink) -> bool:
+        """Show a message's evidence to the channel's Proof, before the message itself. Whether the book was lost by it."""
+        if self._proof is None:
+            return False
+        text = self._proof.check(evidence)
+        if text is None:
+            return False
+        self.rhythm.heard(now_ms)
+        self.checksums += 1
+        self._distrust(ResetReason.CHECKSUM, text, received_us, now_ms, out)
+        return True
 
     def fetched(self, snapshot: Snapshot, now_ms: float, out: Sink) -> None:
         """The answer to FETCH."""
@@ -223,7 +219,7 @@ class PairFeed:
         if self.live or self.due_ms != NEVER or self._fetching:
             return
         self.reason = "waiting for the first snapshot"
-        if self.channel.bootstrap is Bootstrap.REST:
+        if self.channel.spliced:
             self._want, self.due_ms, self._unhurried = Want.FETCH, now_ms + FIRST_DELTA_MS, True
 
     def fetch_failed(self, reason: str, now_ms: float, retry_after_ms: float | None = None) -> None:
@@ -276,7 +272,7 @@ class PairFeed:
     def measure(self, now_ms: float) -> None:
         """Called about once a second: the rate, and whether a quiet pair is due for a check by REST."""
         self.rhythm.measure(now_ms)
-        if not self.live or self.channel.bootstrap is not Bootstrap.REST or self._fetching or self.due_ms != NEVER:
+        if not self.live or not self.channel.spliced or self._fetching or self.due_ms != NEVER:
             return
         if now_ms - self.quiet_since_ms() >= self._check_after_ms:
             self._check_after_ms = min(self._check_after_ms * 2.0, CHECK_MOST_MS)
@@ -286,7 +282,7 @@ class PairFeed:
 
     def _keep(self, delta: Delta, now_ms: float) -> None:
         """Keep a delta for the splice. What is kept is one chain: a hole voids what came before it."""
-        if self.channel.bootstrap is not Bootstrap.REST:
+        if not self.channel.spliced:
             return  # the snapshot in band will say it all
         kept = self.kept
         last = kept[-1].sequence if kept else None
@@ -368,12 +364,13 @@ class PairFeed:
         elif self.channel.bootstrap is Bootstrap.IMAGES:
             return  # the next message is a whole book
         else:
-            self._want = Want.FETCH if self.channel.bootstrap is Bootstrap.REST else Want.RESUBSCRIBE
+            self._want = Want.FETCH if self.channel.spliced else Want.RESUBSCRIBE
         self._retry(now_ms, first_at_once=True)
 
     def _reset(self, reason: ResetReason, received_us: int, out: Sink) -> None:
         self.sequencer.lost()
         self.book.clear()
+        self._proof = None if self.channel.proof is None else self.channel.proof()
         if self.live:
             self.live = False
             out.append(Reset(pair=self.pair, received_us=received_us, reason=reason))

@@ -30,6 +30,9 @@ from fleet.pair import Pair
 
 ROUTE: Final = "recording"
 DELTAS: Final = "full"  # the depths a replay asks for: a book from deltas, or from images
+IN_BAND_DEPTH: Final = (
+    "in band"  # from deltas that follow snapshots in the file, though the venue's own channel asks for them
+)
 IMAGE_DEPTH: Final = "images"
 ALL_ACKNOWLEDGED: Final = "all topics are acknowledged"  # a frame of our own: the answer to every request so far
 
@@ -78,7 +81,7 @@ class BookTopic(NamedTuple):
     """What a pair's book is built from."""
 
     name: str
-    depth: str  # DELTAS or IMAGE_DEPTH
+    depth: str  # DELTAS, IN_BAND_DEPTH or IMAGE_DEPTH
 
 
 class Contents:
@@ -91,6 +94,7 @@ class Contents:
     def __init__(self, venue: Venue, instruments: Instruments, frames: Iterable[bytes]) -> None:
         self.pairs: dict[Pair, Counter[BookTopic]] = {}
         self.snapshot_lines: set[int] = set()
+        self._in_band: set[str] = set()  # topics that bring their own snapshots
         self._venue = venue
         self._anything = raw_instrument(venue, "any")
         rest = venue.book_channel(DELTAS).bootstrap is Bootstrap.REST
@@ -112,6 +116,8 @@ class Contents:
                 is_image = isinstance(event, Image)
                 pair = event.snapshot.pair if isinstance(event, Image) else event.pair
                 topic = BookTopic(message.topic, IMAGE_DEPTH if is_image else DELTAS)
+                if isinstance(event, Snapshot):
+                    self._in_band.add(message.topic)
                 self.pairs.setdefault(pair, Counter())[topic] += 1
             elif isinstance(message, Bbo | Trade):
                 self.pairs.setdefault(message.pair, Counter())
@@ -129,10 +135,14 @@ class Contents:
 
     def book_topics(self) -> dict[Pair, BookTopic]:
         """The topic that each book is built from: deltas before images, then the one that says most."""
-        return {
+        best = {
             pair: max(topics, key=lambda topic: (topic.depth == DELTAS, topics[topic]))
             for pair, topics in self.pairs.items()
             if topics
+        }
+        return {
+            pair: topic._replace(depth=IN_BAND_DEPTH) if topic.name in self._in_band else topic
+            for pair, topic in best.items()
         }
 
 
@@ -167,7 +177,7 @@ class RecordedVenue(Venue):
         if depth == IMAGE_DEPTH:
             return BookChannel(IMAGE_DEPTH, IMAGES, Bootstrap.IMAGES)
         channel = self._venue.book_channel(DELTAS)
-        if channel.bootstrap is Bootstrap.IN_BAND:
+        if depth == IN_BAND_DEPTH or channel.bootstrap is Bootstrap.IN_BAND:
             return msgspec.structs.replace(channel, bootstrap=Bootstrap.IMAGES)
         return channel
 
@@ -227,6 +237,10 @@ class RecordedVenue(Venue):
         """Count a frame that is not used."""
         self.refused += 1
         self.reasons[reason] += 1
+
+    def snapshot_text(self, topic: Topic, request_id: int) -> str:
+        """Nobody reads it; the file's snapshots answer it."""
+        return ""
 
     def instruments_requests(self) -> list[RestRequest]:
         """Nobody can be asked."""

@@ -160,8 +160,8 @@ class Replay:
         try:
             snapshot = self.venue.parse_snapshot(answer.frame, self._instrument(pair), received_us)
         except Undecodable as error:
-            self.session.undecodable += 1
-            self.undecodable_reasons.append(str(error))
+            self.session.unreadable(answer.frame, str(error), _NOW_MS, out)
+            self._take(out)
             return
         self.session.feeds[pair].fetched(snapshot, _NOW_MS, out)
         self._take(out)

@@ -1,4 +1,4 @@
-"""GET requests to venues, within their weight. The only `httpx`.
+"""Requests to venues, within their weight. The only `httpx`.
 
 Never raises to its caller but for cancellation: whatever goes wrong is a `Failure` (feeds.outputs). A venue that says 429 or
 418 bans everybody behind our address for the time it names, through the shared budget. Requests that wait for budget go in
@@ -92,13 +92,13 @@ class Rest:
     ) -> None:
         await self._client.aclose()
 
-    async def get(self, base_url: str, request: RestRequest, budget: str, *, priority: int = 0) -> bytes | Failure:
+    async def ask(self, base_url: str, request: RestRequest, budget: str, *, priority: int = 0) -> bytes | Failure:
         """The body, or why there is none. Waits for the budget named `budget` first, as long as that takes."""
         async with self._line(self._lines, budget, CONCURRENT).turn(priority):
             try:
                 async with self._line(self._spenders, budget, 1).turn(priority):
                     await self._budget.take(budget, request.weight)
-                return await self._get(base_url + request.path, budget)
+                return await self._ask(base_url + request.path, request.body, budget)
             except FleetError as error:
                 return Failure(FailureKind.NETWORK, f"the shared budget cannot be asked: {error}")
 
@@ -109,21 +109,26 @@ class Rest:
             line = lines[name] = _Line(places)
         return line
 
-    async def _get(self, url: str, budget: str) -> bytes | Failure:
+    async def _ask(self, url: str, body: str | None, budget: str) -> bytes | Failure:
+        method = "GET" if body is None else "POST"
+        headers = {} if body is None else {"Content-Type": "application/json"}
         try:
-            async with asyncio.timeout(self._timeout_s), self._client.stream("GET", url) as response:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._client.stream(method, url, content=body, headers=headers) as response,
+            ):
                 if response.status_code != 200:
                     return await self._refused(response, budget)
-                body = bytearray()
+                found = bytearray()
                 async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > self._max_body:
-                        return Failure(FailureKind.TOO_LARGE, f"GET {url}: more than {self._max_body} bytes")
-                return bytes(body)
+                    found += chunk
+                    if len(found) > self._max_body:
+                        return Failure(FailureKind.TOO_LARGE, f"{method} {url}: more than {self._max_body} bytes")
+                return bytes(found)
         except (TimeoutError, httpx.TimeoutException):
-            return Failure(FailureKind.TIMEOUT, f"GET {url}: no answer within {self._timeout_s:g} s")
+            return Failure(FailureKind.TIMEOUT, f"{method} {url}: no answer within {self._timeout_s:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            return Failure(FailureKind.NETWORK, f"GET {url}: {str(error) or type(error).__name__}")
+            return Failure(FailureKind.NETWORK, f"{method} {url}: {str(error) or type(error).__name__}")
 
     async def _refused(self, response: httpx.Response, budget: str) -> Failure:
         status = response.status_code
@@ -132,7 +137,7 @@ class Rest:
             head += chunk
             if len(head) >= 200:
                 break
-        text = f"GET {response.url}: HTTP {status}: {' '.join(head[:200].decode(errors='replace').split())}"
+        text = f"{response.request.method} {response.url}: HTTP {status}: {' '.join(head[:200].decode(errors='replace').split())}"
         if status in BANNED_MS:
             wait_ms = _retry_after_ms(response) or BANNED_MS[status]
             await self._budget.ban(budget, wait_ms)

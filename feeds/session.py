@@ -14,13 +14,17 @@ from collections.abc import KeysView
 from typing import TypeGuard
 
 from books.events import Bbo, Delta, Event, Mark, Reset, ResetReason, Snapshot, SnapshotReason, Trade
+from feeds.feed_words import Want
 from feeds.liveness import Health, Liveness
-from feeds.outputs import SAMPLE_BYTES, Failure, Fetch, Output, PairRefused, Ping, Reconnect, Replace, Sample, Send
-from feeds.pair_feed import PairFeed, Want
+from feeds.outputs import Failure, Fetch, Output, PairRefused, Ping, Reconnect, Replace, Send
+from feeds.pair_feed import PairFeed
+from feeds.sampling import Sampler
+from feeds.session_pair import SessionPair
 from feeds.subscriptions import Subscription, Subscriptions
 from feeds.venue import (
     Ack,
     BookMessage,
+    Bootstrap,
     GoingAway,
     Image,
     Instrument,
@@ -31,12 +35,13 @@ from feeds.venue import (
     Topic,
     Undecodable,
     Venue,
+    Welcome,
 )
 from fleet.pair import Pair
 
 MARK_MS = 10_000.0
 MEASURE_MS = 1_000.0
-SAMPLES_PER_MINUTE = 5
+WELCOME_MS = 10_000.0
 
 _IS_EVENT = {Snapshot, Delta, Reset, Mark, Bbo, Trade}
 
@@ -44,25 +49,6 @@ _IS_EVENT = {Snapshot, Delta, Reset, Mark, Bbo, Trade}
 def is_event(output: Output) -> TypeGuard[Event]:
     """Whether an output is to be published, not carried out."""
     return type(output) in _IS_EVENT
-
-
-class _Entry:
-    """One pair on this connection."""
-
-    __slots__ = ("book", "book_from_bbo", "channels", "depth", "event_ms", "events", "feed", "fetch", "instrument",
-                 "topics")  # fmt: skip
-
-    def __init__(self, instrument: Instrument, depth: str, channels: frozenset[str]) -> None:
-        self.instrument = instrument
-        self.depth = depth
-        self.channels = channels
-        self.topics: list[Topic] = []
-        self.feed: PairFeed | None = None
-        self.book: Subscription | None = None
-        self.book_from_bbo = False
-        self.fetch: Fetch | None = None
-        self.events = 0  # of the feed, when last looked at
-        self.event_ms = 0.0  # when they had changed, or the last Mark
 
 
 class Session:
@@ -77,7 +63,8 @@ class Session:
         self.instruments = instruments  # may be replaced by newer ones at any time
         self.route = route
         self.feeds: dict[Pair, PairFeed] = {}
-        self.frames = self.undecodable = self.unused = self.refusals = 0
+        self.frames = self.unused = self.refusals = 0
+        self._unread = Sampler()
         self.last_refusal = ""
         self.is_open = False
         self._liveness = Liveness(venue.keepalive, venue.limits.lifetime_ms, rng)
@@ -85,11 +72,11 @@ class Session:
         self._rng = rng
         self._subscriptions = Subscriptions(venue, rng)
         self._by_topic = self._subscriptions.by_name
-        self._pairs: dict[Pair, _Entry] = {}
+        self._pairs: dict[Pair, SessionPair] = {}
+        self._repeats_trades = venue.traits.repeats_trades
+        self._welcome_by_ms: float | None = None  # while the venue has yet to say welcome
         self._measured_ms = 0.0
         self._had_data = False
-        self._samples = 0
-        self._samples_ms = 0.0
 
     def __repr__(self) -> str:
         live = sum(feed.live for feed in self.feeds.values())
@@ -105,6 +92,15 @@ class Session:
     def topics(self) -> int:
         """Topics wanted on this connection."""
         return len(self._by_topic)
+
+    @property
+    def undecodable(self) -> int:
+        """Frames and answers that could not be read."""
+        return self._unread.seen
+
+    def unreadable(self, frame: bytes | str, reason: str, now_ms: float, out: list[Output]) -> None:
+        """Count what could not be read; some of it is put out as samples."""
+        self._unread.take(frame, reason, now_ms, out)
 
     @property
     def renewals(self) -> int:
@@ -128,7 +124,7 @@ class Session:
         out: list[Output] = []
         pair, entry = instrument.pair, self._pairs.get(instrument.pair)
         if entry is None:
-            entry = self._pairs[pair] = _Entry(instrument, depth, channels)
+            entry = self._pairs[pair] = SessionPair(instrument, depth, channels)
         wanted = [topic for topic in self.venue.topics(instrument, depth, channels) if topic.route == self.route]
         for topic in entry.topics:
             if topic not in wanted:
@@ -158,7 +154,7 @@ class Session:
             self._request(now_ms, out)
         return out
 
-    def _drop_topic(self, entry: _Entry, topic: Topic, wall_us: int, out: list[Output]) -> None:
+    def _drop_topic(self, entry: SessionPair, topic: Topic, wall_us: int, out: list[Output]) -> None:
         self._subscriptions.remove(topic.name, topic.feeds)
         if topic.feeds == "book" and entry.feed is not None:
             entry.feed.lost(ResetReason.UNSUBSCRIBED, wall_us, out)
@@ -174,15 +170,20 @@ class Session:
         self._measured_ms = now_ms
         self._had_data = False
         self._liveness.opened(now_ms)
-        self._subscriptions.opened(now_ms)
-        self._request(now_ms, out)
+        if self.venue.traits.greets:
+            self._welcome_by_ms = now_ms + WELCOME_MS
+        else:
+            self._subscriptions.opened(now_ms)
+            self._request(now_ms, out)
         return out
 
     def closed(self, reason: str, wall_us: int) -> list[Output]:
         """The socket is gone: no book can be trusted."""
         out: list[Output] = []
         self.is_open = False
-        self._subscriptions.closed()
+        self._welcome_by_ms = None
+        for convicted in self._subscriptions.closed():
+            self._give_up(convicted, f"the venue closed the socket whenever {convicted.topic.name} was asked for", out)
         for entry in self._pairs.values():
             entry.fetch = None
             if entry.feed is not None:
@@ -198,8 +199,7 @@ class Session:
         try:
             messages = self._decode(frame, received_us, self.instruments)
         except Undecodable as error:
-            self.undecodable += 1
-            self._sample(frame, str(error), now_ms, out)
+            self.unreadable(frame, str(error), now_ms, out)
             return out
         for message in messages:
             if type(message) is BookMessage:
@@ -209,12 +209,18 @@ class Session:
                     self.unused += 1
                     continue
                 event = message.event
-                if type(event) is Delta:
+                if message.evidence is not None and feed.disproved(message.evidence, received_us, now_ms, out):
+                    pass  # what it says belongs to a book that is lost
+                elif type(event) is Delta:
                     feed.delta(event, now_ms, out)
                 elif type(event) is Image:
                     feed.image(event.snapshot, now_ms, out)
                 elif type(event) is Snapshot:
-                    feed.snapshot(event, now_ms, out)
+                    if feed.channel.bootstrap is Bootstrap.REQUEST:
+                        self._subscriptions.snapshot_came(message.topic)
+                        feed.fetched(event, now_ms, out)
+                    else:
+                        feed.snapshot(event, now_ms, out)
                 if feed.due_ms <= now_ms:
                     self._next_snapshot(feed, now_ms, out)
             elif type(message) is Bbo:
@@ -223,7 +229,9 @@ class Session:
             elif type(message) is Trade:
                 self._had_data = True
                 entry = self._pairs.get(message.pair)
-                if entry is not None and "trades" in entry.channels:
+                if entry is None or "trades" not in entry.channels:
+                    self.unused += 1
+                elif not self._repeats_trades or entry.is_new(message):
                     out.append(message)
             else:
                 self._answer(message, now_ms, out)
@@ -243,8 +251,7 @@ class Session:
         try:
             snapshot = self.venue.parse_snapshot(answer, entry.instrument, received_us)
         except Undecodable as error:
-            self.undecodable += 1
-            self._sample(answer, str(error), now_ms, out)
+            self.unreadable(answer, str(error), now_ms, out)
             entry.feed.fetch_failed(str(error), now_ms)
             return out
         entry.feed.fetched(snapshot, now_ms, out)
@@ -261,11 +268,17 @@ class Session:
             return out
         if judge and self._is_dead(now_ms, out):
             return out
+        if self._welcome_by_ms is not None and now_ms >= self._welcome_by_ms:
+            out.append(Reconnect(f"no welcome within {WELCOME_MS / 1000:.0f} s"))
+            return out
         if self._liveness.ending(now_ms):
             out.append(Replace("the venue's lifetime of a connection ends soon"))
         for subscription in self._subscriptions.overdue(now_ms):
             if subscription.feed is not None:
                 subscription.feed.reason = f"no data of {subscription.topic.name}: subscribing again"
+        for subscription in self._subscriptions.snapshots_overdue(now_ms):
+            if subscription.feed is not None:
+                subscription.feed.fetch_failed("no answer to the request for it", now_ms)
         measure = now_ms - self._measured_ms >= MEASURE_MS
         if measure:
             self._measured_ms = now_ms
@@ -294,7 +307,7 @@ class Session:
             out.append(Reconnect(f"nothing heard for {self._liveness.quiet_ms(now_ms) / 1000:.1f} s"))
         return health is Health.DEAD
 
-    def _watch(self, entry: _Entry, feed: PairFeed, now_ms: float, wall_us: int, out: list[Output]) -> None:
+    def _watch(self, entry: SessionPair, feed: PairFeed, now_ms: float, wall_us: int, out: list[Output]) -> None:
         """A live pair: silent against its rhythm, or quiet and to be marked?"""
         silent_ms = feed.silent_for_ms(now_ms)
         if silent_ms is not None:
@@ -314,7 +327,10 @@ class Session:
         entry = self._pairs.get(feed.pair)
         if want is None or entry is None:
             return
-        if want is Want.FETCH:
+        if want is Want.FETCH and feed.channel.bootstrap is Bootstrap.REQUEST and entry.book is not None:
+            self._subscriptions.ask_snapshot(entry.book.topic.name)
+            self._request(now_ms, out)
+        elif want is Want.FETCH:
             entry.fetch = Fetch(feed.pair, self.venue.snapshot_request(entry.instrument, entry.depth))
             out.append(entry.fetch)
         elif entry.book is not None:
@@ -353,30 +369,33 @@ class Session:
             out.append(Send(message.text))
         elif isinstance(message, GoingAway):
             out.append(Replace(message.text))
+        elif isinstance(message, Welcome):
+            if self._welcome_by_ms is not None:
+                self._welcome_by_ms = None
+                self._subscriptions.opened(now_ms)
+                self._request(now_ms, out)
         else:  # Pong counts as heard, and so does what we do not use
             self.unused += 1
 
     def _refused(self, refusal: Refusal, now_ms: float, out: list[Output]) -> None:
         self.refusals += 1
         self.last_refusal = f"{refusal.code}: {refusal.text}"
+        asked = self._subscriptions.snapshot_refused(refusal.request_id)
+        if asked is not None and asked.feed is not None:
+            asked.feed.fetch_failed(self.last_refusal, now_ms)
         for subscription in self._subscriptions.refused(refusal, now_ms):
-            topic = subscription.topic
-            reason = f"{topic.name} was refused with {refusal.code}: {refusal.text}"
-            entry = self._pairs.get(topic.pair)
-            if entry is not None:
-                entry.topics = [known for known in entry.topics if known.name != topic.name]
-                if entry.feed is not None and "book" in subscription.uses:
-                    entry.feed.reason = reason
-            out.append(PairRefused(topic.pair, reason))
+            self._give_up(subscription, f"{subscription.topic.name} was refused with {self.last_refusal}", out)
         self._request(now_ms, out)
+
+    def _give_up(self, subscription: Subscription, reason: str, out: list[Output]) -> None:
+        """A topic is not to be had."""
+        topic = subscription.topic
+        entry = self._pairs.get(topic.pair)
+        if entry is not None:
+            entry.topics = [known for known in entry.topics if known.name != topic.name]
+            if entry.feed is not None and "book" in subscription.uses:
+                entry.feed.reason = reason
+        out.append(PairRefused(topic.pair, reason))
 
     def _request(self, now_ms: float, out: list[Output]) -> None:
         out.extend(Send(text) for text in self._subscriptions.requests(now_ms))
-
-    def _sample(self, frame: bytes | str, reason: str, now_ms: float, out: list[Output]) -> None:
-        if now_ms - self._samples_ms >= 60_000.0:
-            self._samples, self._samples_ms = 0, now_ms
-        self._samples += 1
-        if self._samples <= SAMPLES_PER_MINUTE:
-            raw = frame.encode() if isinstance(frame, str) else bytes(frame)
-            out.append(Sample(raw[:SAMPLE_BYTES], reason))

@@ -99,6 +99,11 @@ class BookChannel(msgspec.Struct, frozen=True):
     cadence: str = ""  # how often it speaks, for people
     evidence: str = ""  # what proves that nothing is missing, for people
 
+    @property
+    def spliced(self) -> bool:
+        """Whether deltas are kept for a snapshot that is asked for."""
+        return self.bootstrap in (Bootstrap.REST, Bootstrap.REQUEST)
+
 
 class Keepalive(msgspec.Struct, frozen=True):
     """`text`: what WE send when nothing came for `idle_ms`; None: a PING control frame. No frame at all (data, pong or
@@ -218,7 +223,7 @@ class Traits(msgspec.Struct, frozen=True):
     replaces           a subscribe request replaces what was subscribed of its kind: each must name all of it
     unknown_closes     asking for an unknown symbol closes the whole socket without a word
     repeats_trades     a subscription begins with trades of before: those seen already are dropped by their id
-    off_because        not used unless the operator insists (FLEET_VENUES_INSIST), for this reason
+    off_because        not used unless the operator insists (FLEET_VENUES__VENUE__MARKET__ENABLED=true), for this reason
     """
 
     greets: bool = False

@@ -33,10 +33,12 @@ class _Model(BaseModel):
 
 
 class Endpoint(_Model):
-    """Where a venue's market is reached; empty: the venue's own address."""
+    """Where a venue's market is reached; empty: the venue's own address. `enabled`: false turns the market off, true
+    turns on one that is off by default."""
 
     rest_url: str | None = None
     ws_url: str | None = None
+    enabled: bool | None = None
 
     @field_validator("rest_url", "ws_url")
     @classmethod
@@ -81,7 +83,9 @@ class Settings(_Model):
     api_token: SecretStr | None = Field(None, description="bearer token of the HTTP API")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
-    venues: dict[str, VenueMarkets] = Field(default_factory=dict, description="endpoints by venue and market")
+    venues: dict[str, VenueMarkets] = Field(
+        default_factory=dict, description="endpoints and switches by venue and market"
+    )
 
     @field_validator("roles", mode="before")
     @classmethod
@@ -189,7 +193,7 @@ def _put(values: dict[str, Any], name: str, text: str) -> None:
         values[path[0]] = text
         return
     if len(path) != 4 or path[2] not in VenueMarkets.model_fields or path[3] not in Endpoint.model_fields:
-        raise ConfigError(f"{name}: expected FLEET_VENUES__VENUE__(SPOT|FUTURES)__(REST_URL|WS_URL)")
+        raise ConfigError(f"{name}: expected FLEET_VENUES__VENUE__(SPOT|FUTURES)__(REST_URL|WS_URL|ENABLED)")
     values.setdefault("venues", {}).setdefault(path[1], {}).setdefault(path[2], {})[path[3]] = text
 
 

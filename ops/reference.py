@@ -189,7 +189,7 @@ def settings() -> str:
         if name in WITHOUT_EFFECT:
             meaning += ". *Accepted; without effect in this version*"
         default = "this host's name" if name == "egress" else _default(field.get_default(call_default_factory=True))
-        shown = "FLEET_VENUES__VENUE__MARKET__REST_URL, …__WS_URL" if name == "venues" else PREFIX + name.upper()
+        shown = "FLEET_VENUES__VENUE__MARKET__REST_URL, …__WS_URL, …__ENABLED" if name == "venues" else PREFIX + name.upper()
         rows.append((f"`{shown}`", default, meaning))
     return table(("setting", "default", "meaning"), rows)
 

@@ -25,7 +25,10 @@ TOUR: tuple[Stop, ...] = (
     Stop("Feeds: how recordings of a venue are read", "feeds/venues", "history"),
     Stop("Feeds: Binance", "feeds/venues/binance", "spot futures payloads frames metadata"),
     Stop("Feeds: OKX", "feeds/venues/okx", "market_data metadata checksum"),
-    Stop("Feeds: a connection's life, pure", "feeds", "outputs session subscriptions pair_feed rhythm liveness handover"),
+    Stop(
+        "Feeds: a connection's life, pure", "feeds",
+        "outputs session session_pair subscriptions feed_words pair_feed rhythm liveness sampling handover",
+    ),
     Stop("Feeds: the shell around it", "feeds", "connection rest budgets link instruments market pool samples"),
     Stop("Feeds: to Redis", "feeds", "chain outbox publisher ownership role"),
     Stop("Feeds: replay of recordings", "feeds", "recording recorded_venue replay"),

@@ -9,7 +9,7 @@ import pytest
 from feeds import instruments as module
 from feeds.instruments import InstrumentLoader, budget_name, why_unknown
 from feeds.outputs import Failure, FailureKind
-from feeds.venue import Instruments, Refused
+from feeds.venue import Instruments, InstrumentStatus, Refused
 from fleet.pair import Pair
 from tests.support.fake_venue import FakeVenue, instrument, pair_of
 
@@ -21,7 +21,7 @@ class FakeRest:
         self.answers = list(answers)
         self.asked: list = []
 
-    async def get(self, base_url, request, budget, *, priority=0):
+    async def ask(self, base_url, request, budget, *, priority=0):
         self.asked.append((base_url, request.path, budget))
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
@@ -79,10 +79,14 @@ async def test_a_decoders_bug_is_a_failure_like_another(wait_until, monkeypatch)
     assert "fault of our own: ZeroDivisionError" in loader.reason
 
 
-async def test_a_refresh_brings_new_instruments_and_keeps_those_that_disappeared(wait_until):
+async def test_a_refresh_brings_new_instruments_and_keeps_those_that_disappeared_as_delisted(wait_until):
     loader = make(listed("AAA", "BBB"), listed("BBB", "CCC"), refresh_s=0.01)
     loaded = await run_until(loader, wait_until, lambda loaded: len(loaded) >= 3, "two refreshes")
-    assert set(loaded[-1].by_pair) == {pair_of("AAA"), pair_of("BBB"), pair_of("CCC")}
+    assert {pair.pair: one.status for pair, one in loaded[-1].by_pair.items()} == {
+        "AAA/USD": InstrumentStatus.DELISTED,
+        "BBB/USD": InstrumentStatus.TRADING,
+        "CCC/USD": InstrumentStatus.TRADING,
+    }
 
 
 async def test_a_failed_refresh_keeps_what_was_loaded(wait_until):

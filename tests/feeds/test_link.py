@@ -5,13 +5,14 @@ import json
 import random
 from contextlib import asynccontextmanager
 
+import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from books.events import Reset, Snapshot
 from feeds.link import Link, LinkOwner
 from feeds.outputs import Failure, FailureKind
 from feeds.session import Session
-from feeds.venue import Instruments
+from feeds.venue import Instruments, RestRequest, Undecodable
 from tests.support.fake_venue import FakeVenue, instrument, pair_of
 
 BOOK = frozenset({"book"})
@@ -46,7 +47,7 @@ class FakeRest:
         self.answer: bytes | Failure = json.dumps({"u": 100, **LEVELS}).encode()
         self.asked: list = []
 
-    async def get(self, base_url, request, budget, *, priority=0):
+    async def ask(self, base_url, request, budget, *, priority=0):
         self.asked.append((base_url, request.path, budget, priority))
         return self.answer
 
@@ -128,6 +129,47 @@ async def test_refusals_samples_and_endings_are_reported_and_pings_answered(wait
         assert notes.refused == [(pair_of("AAA"), "diff:AAA was refused with 7: unknown")]
         assert notes.endings == ["closing for the night"]
         await wait_until(lambda: "here" in server.heard, "the answer to a text ping")
+
+
+class TicketVenue(FakeVenue):
+    """Every socket needs a ticket of its own, which names the path."""
+
+    def ticket_request(self, route: str) -> RestRequest | None:
+        return RestRequest(f"/ticket/{route}", 1, "")
+
+    def socket_url(self, base: str, route: str, ticket: bytes | None = None) -> str:
+        if not ticket or not ticket.startswith(b"T"):
+            raise Undecodable(f"nowhere: expected a ticket, got {ticket!r}")
+        return f"{base}/{ticket.decode()}"
+
+
+async def test_every_socket_gets_a_ticket_of_its_own(wait_until):
+    async with linked(TicketVenue()) as (link, server, _, rest):
+        rest.answer = b"T1"
+        await wait_until(lambda: server.open, "connected")
+        rest.answer = b"T2"
+        paths = [next(iter(server.open)).request.path]
+        link.connection.drop("to see the next")
+        await wait_until(lambda: server.open and link.reconnects, "connected again")
+        paths.append(next(iter(server.open)).request.path)
+        assert paths == ["/T1", "/T2"]
+        assert [path for _, path, _, _ in rest.asked] == ["/ticket/main"] * 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (Failure(FailureKind.SERVER, "HTTP 503"), "no ticket for a socket: server: HTTP 503"),
+        (b"<html>", "no ticket for a socket: nowhere: expected a ticket"),
+    ],
+)
+async def test_without_a_ticket_the_reason_is_shown_and_it_is_tried_again(wait_until, answer, text):
+    async with linked(TicketVenue()) as (link, server, _, rest):
+        rest.answer = answer
+        await wait_until(lambda: link.status.startswith(text), "the reason")
+        assert not server.open
+        rest.answer = b"T1"
+        await wait_until(lambda: server.open, "connected")
 
 
 async def test_a_failed_fetch_is_seen_in_the_pairs_reason(wait_until):

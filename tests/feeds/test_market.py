@@ -5,12 +5,14 @@ import json
 import random
 from contextlib import asynccontextmanager
 
+import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 
 from books.events import Reset, Snapshot
 from feeds import market as module
 from feeds.market import Market, Wanted
 from feeds.outputs import Failure, FailureKind
+from feeds.venue import Instruments, InstrumentStatus
 from tests.support.fake_venue import FakeVenue, pair_of
 
 BOOK = frozenset({"book"})
@@ -58,8 +60,10 @@ class FakeRest:
     def __init__(self) -> None:
         self.symbols: list[str] = ["AAA", "BBB", "CCC", "DDD", "EEE"]
         self.failure: Failure | None = None
+        self.asked = 0
 
-    async def get(self, base_url, request, budget, *, priority=0):
+    async def ask(self, base_url, request, budget, *, priority=0):
+        self.asked += 1
         return self.failure or json.dumps(self.symbols).encode()
 
 
@@ -85,7 +89,7 @@ class Run:
 
 
 @asynccontextmanager
-async def running(*symbols: str, channels=BOOK, per_connection: int = 40, **limits):
+async def running(*symbols: str, channels=BOOK, per_connection: int = 40, off: str | None = None, **limits):
     server, rest, gate = Server(), FakeRest(), asyncio.Event()
     gate.set()
     async with serve(server.serve, "127.0.0.1", 0, compression=None) as listener:
@@ -102,6 +106,7 @@ async def running(*symbols: str, channels=BOOK, per_connection: int = 40, **limi
             gate=gate,
             rng=random.Random(1),
             pairs_per_connection=per_connection,
+            off_because=off,
             first_delay_s=0.02,
         )
         for symbol in symbols:
@@ -222,3 +227,53 @@ async def test_a_successor_that_brings_nothing_does_not_keep_the_old_connection_
         run.server.mute = False
         await run.server.say("/main", t="snapshot", topic="linked:AAA", u=200, b={"9": "1"}, a={})
         await wait_until(lambda: run.live("AAA") and len(run.events) == 3, "live on the successor")
+
+
+async def test_a_market_that_is_off_asks_nobody_and_says_why(wait_until):
+    async with running("AAA", off="nowhere is off by default: it closed") as run:
+        await wait_until(lambda: run.refused, "refused")
+        assert (run.state("AAA").state, run.state("AAA").reason) == ("refused", "nowhere is off by default: it closed")
+        assert (run.rest.asked, run.server.paths(), run.market.links) == (0, [], [])
+
+
+def relisted(run: Run, symbol: str, status: InstrumentStatus) -> None:
+    """What a refresh would bring."""
+    known = run.market.loader.instruments
+    assert known is not None
+    run.market.loader.instruments = Instruments(
+        [msgspec.structs.replace(one, status=status) if one.symbol == symbol else one for one in known.by_pair.values()]
+    )
+    run.market._loaded(run.market.loader.instruments)
+
+
+async def test_a_halted_pair_is_subscribed_and_shown_as_halted(wait_until):
+    async with running("AAA") as run:
+        await wait_until(lambda: run.live("AAA"), "live")
+        relisted(run, "AAA", InstrumentStatus.HALTED)
+        assert (run.state("AAA").state, run.state("AAA").reason) == ("live", "halted at the venue")
+        relisted(run, "AAA", InstrumentStatus.TRADING)
+        assert run.state("AAA").reason == ""
+
+
+async def test_a_delisted_pair_is_a_state_and_no_subscription(wait_until):
+    async with running("AAA") as run:
+        await wait_until(lambda: run.live("AAA"), "live")
+        relisted(run, "BBB", InstrumentStatus.DELISTED)
+        run.market.subscribe(pair_of("BBB"), Wanted("50", BOOK, 1))
+        assert run.state("BBB").state == "refused"
+        assert run.refused[pair_of("BBB")] == "nowhere has delisted BBB"
+        relisted(run, "BBB", InstrumentStatus.TRADING)
+        await wait_until(lambda: run.live("BBB"), "live when it is listed again")
+
+
+async def test_a_pair_that_is_delisted_keeps_its_book_while_it_lives_and_is_left_when_it_does_not(wait_until):
+    async with running("AAA") as run:
+        await wait_until(lambda: run.live("AAA"), "live")
+        relisted(run, "AAA", InstrumentStatus.DELISTED)
+        assert (run.state("AAA").state, run.state("AAA").reason) == ("live", "delisted at the venue")
+        run.server.mute = True
+        await run.server.say("/main", t="delta", topic="linked:AAA", u=120, p=119, b={}, a={})
+        await wait_until(lambda: not run.live("AAA"), "a gap")
+        relisted(run, "AAA", InstrumentStatus.DELISTED)
+        assert run.state("AAA").state == "refused"
+        assert run.market.links == []

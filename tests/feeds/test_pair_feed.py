@@ -10,7 +10,8 @@ from books.book import Book
 from books.events import Delta, Mark, Reset, ResetReason, Snapshot, SnapshotReason
 from books.sequence import CONTIGUOUS, IMAGES, LINKED, RANGE_THEN_LINKED, SequenceRule
 from feeds import pair_feed
-from feeds.pair_feed import NEVER, FeedState, PairFeed, Want
+from feeds.feed_words import NEVER, FeedState, Want
+from feeds.pair_feed import PairFeed
 from feeds.venue import BookChannel, Bootstrap
 from fleet.pair import Pair
 
@@ -236,8 +237,9 @@ def test_a_snapshot_in_band_that_goes_back_is_a_gap_and_one_that_goes_on_replace
     assert kinds(out) == ["Snapshot"]
     assert out[0].reason is SnapshotReason.RESYNC
     feed.snapshot(snapshot(120), 11.0, out)
-    assert kinds(out) == ["Snapshot", "Reset"]
-    assert feed.take(11.0) is Want.RESUBSCRIBE
+    assert kinds(out) == ["Snapshot", "Reset", "Snapshot"]
+    assert (feed.live, feed.sequence, feed.gaps, feed.resyncs) == (True, 120, 1, 1)
+    assert feed.take(11.0) is None
 
 
 def test_a_checksum_failure_seen_outside_resets_and_resyncs():

@@ -12,11 +12,13 @@ from books.book import Book
 from books.events import Bbo, Mark, Reset, ResetReason, Snapshot, SnapshotReason, Trade
 from feeds.market import Market
 from feeds.pool import Pool
+from feeds.venue import Traits
 from feeds.venues import find
 from fleet import clock
 from fleet.config import Endpoint
 from fleet.pair import Pair
 from ops.simulator.simulator import Simulator
+from tests.support.fake_venue import FakeVenue
 
 BOOK = frozenset({"book"})
 VENUE_MARKETS = [("binance", "spot"), ("binance", "futures"), ("okx", "spot"), ("okx", "futures")]
@@ -353,3 +355,35 @@ async def test_priority_and_depth_can_change_while_a_pair_is_live(wait_until):
         assert run.listener.resets(pair) == [ResetReason.UNSUBSCRIBED]
         await wait_until(lambda: run.is_live(pair), "live")
         assert len(run.pool.feed(pair).book.bids) == 20
+
+
+@pytest.mark.parametrize(
+    ("reason", "enabled", "said"),
+    [
+        (None, None, None),
+        (None, False, "nowhere spot is turned off by FLEET_VENUES__NOWHERE__SPOT__ENABLED=false"),
+        ("it closed", True, None),
+        (
+            "it closed",
+            None,
+            "nowhere spot is off by default: it closed; FLEET_VENUES__NOWHERE__SPOT__ENABLED=true uses it",
+        ),
+    ],
+)
+async def test_an_operator_turns_venues_on_and_off(wait_until, reason, enabled, said):
+    refused: dict[Pair, str] = {}
+    pool = Pool(
+        find_venue=lambda *_: FakeVenue(Traits(off_because=reason)),
+        endpoint=lambda *_: Endpoint(enabled=enabled, rest_url="http://127.0.0.1:1", ws_url="ws://127.0.0.1:1"),
+        budget=FreeBudget(),
+        on_event=lambda *_: None,
+        on_refused=refused.__setitem__,
+        on_sample=lambda *_: None,
+        rng=random.Random(1),
+    )
+    pair = Pair("nowhere", "spot", "AAA/USD")
+    pool.subscribe(pair, "50", frozenset({"book"}))
+    if said is None:
+        assert refused == {}
+    else:
+        assert refused[pair].startswith(said)

@@ -18,6 +18,7 @@ class Server:
     def __init__(self) -> None:
         self.answer: bytes | None = response(200, b"{}")
         self.paths: list[str] = []
+        self.posted: list[tuple[bytes, bytes]] = []  # head and body
         self.open = 0
         self.most_open = 0
         self.hold = asyncio.Event()
@@ -29,6 +30,9 @@ class Server:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 self.paths.append(head.split(b" ")[1].decode())
+                if head.startswith(b"POST"):
+                    length = int(head.lower().partition(b"content-length:")[2].partition(b"\r")[0])
+                    self.posted.append((head, await reader.readexactly(length)))
                 self.open += 1
                 self.most_open = max(self.most_open, self.open)
                 await self.hold.wait()
@@ -85,9 +89,22 @@ async def serving(**options):
 async def test_a_body_comes_back_and_its_weight_is_spent():
     async with serving() as (rest, server, budget, url):
         server.answer = response(200, b'{"a":1}')
-        assert await rest.get(url, RestRequest("/depth?symbol=AAA", 50), "v:spot:rest") == b'{"a":1}'
+        assert await rest.ask(url, RestRequest("/depth?symbol=AAA", 50), "v:spot:rest") == b'{"a":1}'
         assert server.paths == ["/depth?symbol=AAA"]
         assert budget.spent == {"v:spot:rest": 50}
+
+
+async def test_a_request_with_a_body_is_a_post_of_json():
+    async with serving() as (rest, server, budget, url):
+        server.answer = response(200, b"[]")
+        assert await rest.ask(url, RestRequest("/info", 20, '{"type":"meta"}'), "v:spot:rest") == b"[]"
+        ((head, body),) = server.posted
+        assert body == b'{"type":"meta"}'
+        assert b"content-type: application/json" in head.lower()
+        assert budget.spent == {"v:spot:rest": 20}
+        server.answer = response(503, b"busy")
+        failure = await rest.ask(url, RestRequest("/info", 20, "{}"), "v:spot:rest")
+        assert failure.text.startswith("POST http://127.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +114,7 @@ async def test_a_body_comes_back_and_its_weight_is_spent():
 async def test_a_limit_bans_everybody_for_the_time_the_venue_names(status, headers, ban_ms):
     async with serving() as (rest, server, budget, url):
         server.answer = response(status, b"too fast", *headers)
-        answer = await rest.get(url, RestRequest("/x", 1), "v:spot:rest")
+        answer = await rest.ask(url, RestRequest("/x", 1), "v:spot:rest")
         assert isinstance(answer, Failure)
         assert (answer.kind, answer.retry_after_ms) == (FailureKind.LIMITED, ban_ms)
         assert budget.bans == [("v:spot:rest", ban_ms)]
@@ -119,7 +136,7 @@ async def test_a_limit_bans_everybody_for_the_time_the_venue_names(status, heade
 async def test_whatever_goes_wrong_is_a_failure_with_its_kind(answer, kind):
     async with serving(timeout_s=0.3, max_body=1000) as (rest, server, budget, url):
         server.answer = answer
-        failure = await rest.get(url, RestRequest("/x", 1), "b")
+        failure = await rest.ask(url, RestRequest("/x", 1), "b")
         assert isinstance(failure, Failure)
         assert failure.kind is kind
         assert budget.bans == []
@@ -127,14 +144,14 @@ async def test_whatever_goes_wrong_is_a_failure_with_its_kind(answer, kind):
 
 async def test_nobody_there_is_a_failure():
     async with serving() as (rest, _, _, _):
-        failure = await rest.get("http://127.0.0.1:1", RestRequest("/x", 1), "b")
+        failure = await rest.ask("http://127.0.0.1:1", RestRequest("/x", 1), "b")
         assert failure.kind is FailureKind.NETWORK
 
 
 async def test_a_budget_that_cannot_be_asked_is_a_failure_and_nothing_is_sent():
     async with serving() as (rest, server, budget, url):
         budget.error = Unreachable("redis does not answer")
-        failure = await rest.get(url, RestRequest("/x", 1), "b")
+        failure = await rest.ask(url, RestRequest("/x", 1), "b")
         assert "redis does not answer" in failure.text
         assert server.paths == []
 
@@ -144,7 +161,7 @@ async def test_traded_pairs_go_first_and_equals_in_order_of_arrival(wait_until):
         budget.open.clear()
         async with asyncio.TaskGroup() as group:
             for cost, priority in ((1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, 0)):
-                group.create_task(rest.get(url, RestRequest("/x", cost), "b", priority=priority))
+                group.create_task(rest.ask(url, RestRequest("/x", cost), "b", priority=priority))
             for _ in range(10):
                 await asyncio.sleep(0)
             budget.open.set()
@@ -158,7 +175,7 @@ async def test_a_venue_is_asked_a_few_things_at_a_time(wait_until):
         server.hold.clear()
         async with asyncio.TaskGroup() as group:
             for _ in range(12):
-                group.create_task(rest.get(url, RestRequest("/x", 1), "b"))
+                group.create_task(rest.ask(url, RestRequest("/x", 1), "b"))
             await wait_until(lambda: server.open == 4, "four requests")
             server.hold.set()
         assert server.most_open == 4
@@ -169,13 +186,13 @@ async def test_cancelled_requests_give_their_places_back(wait_until):
     async with serving() as (rest, server, _, url):
         server.hold.clear()
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(rest.get(url, RestRequest("/x", 1), "b")) for _ in range(9)]
+            tasks = [group.create_task(rest.ask(url, RestRequest("/x", 1), "b")) for _ in range(9)]
             await wait_until(lambda: server.open == 4, "four requests")
             for task in tasks:
                 task.cancel()
         server.hold.set()
         for _ in range(6):
-            assert await rest.get(url, RestRequest("/x", 1), "b") == b"{}"
+            assert await rest.ask(url, RestRequest("/x", 1), "b") == b"{}"
 
 
 async def test_a_place_given_to_one_who_is_just_being_cancelled_is_passed_on():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feeds.subscriptions import ACK_MS, LEAVE_MS, Pacer, Phase, Subscriptions
-from feeds.venue import Ack, Refusal, Topic
+from feeds.venue import Ack, Refusal, Topic, Traits
 from tests.support.fake_venue import FakeVenue, pair_of
 
 
@@ -162,3 +162,67 @@ def test_whatever_the_venue_answers_what_is_wanted_ends_up_subscribed(steps):
             unanswered.append(request)
     assert set(subscriptions.by_name) == wanted
     assert at_venue == wanted
+
+
+# ── habits of few venues ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_request_refused_as_a_whole_for_one_topic_is_repeated_without_it():
+    subscriptions = opened(topics_per_request=10)
+    for symbol in ("AAA", "BAD", "CCC"):
+        subscriptions.add(topic(symbol), None)
+    (first,) = asked(subscriptions)
+    gone = subscriptions.refused(Refusal(first["id"], "prints:BAD", "1", "no such", True, whole_request=True), 1.0)
+    assert [each.topic.name for each in gone] == ["prints:BAD"]
+    (second,) = asked(subscriptions, 2.0)
+    assert second["sub"] == ["prints:AAA", "prints:CCC"]
+
+
+def test_a_topic_that_is_said_to_be_subscribed_already_is_left_first_and_then_asked_for():
+    subscriptions = opened()
+    subscriptions.add(topic("AAA"), None)
+    (first,) = asked(subscriptions)
+    assert subscriptions.refused(Refusal(first["id"], "prints:AAA", "1", "already", False, standing=True), 1.0) == []
+    (leaving,) = asked(subscriptions, 2.0)
+    assert leaving["unsub"] == ["prints:AAA"]
+    subscriptions.acknowledged(Ack(leaving["id"], None, False), 3.0)
+    assert asked(subscriptions, 5_000.0) == [{"id": "3", "sub": ["prints:AAA"]}]
+
+
+def test_an_unsubscribe_refused_as_a_whole_is_repeated_for_the_others():
+    subscriptions = opened()
+    for symbol in ("AAA", "BBB"):
+        subscriptions.add(topic(symbol), None)
+    (first,) = asked(subscriptions)
+    subscriptions.acknowledged(Ack(first["id"], None, True), 1.0)
+    for symbol in ("AAA", "BBB"):
+        subscriptions.remove(f"prints:{symbol}", "trades")
+    (leaving,) = asked(subscriptions, 2.0)
+    subscriptions.refused(Refusal(leaving["id"], "prints:AAA", "1", "not there", False, whole_request=True), 3.0)
+    (again,) = asked(subscriptions, 4.0)
+    assert again["unsub"] == ["prints:BBB"]
+
+
+def test_where_a_request_replaces_the_last_one_each_names_all_of_its_kind():
+    subscriptions = Subscriptions(FakeVenue(Traits(replaces=True), topics_per_request=1), random.Random(1))
+    subscriptions.opened(0.0)
+    trades = [Topic("main", f"prints:{symbol}", pair_of(symbol), "trades", kind="deals") for symbol in ("AAA", "BBB")]
+    best = Topic("main", "best:AAA", pair_of("AAA"), "bbo", kind="bbo")
+    for each in (*trades, best):
+        subscriptions.add(each, None)
+    assert [request["sub"] for request in asked(subscriptions)] == [
+        ["prints:AAA"],
+        ["prints:AAA", "prints:BBB"],
+        ["best:AAA"],
+    ]
+
+
+def test_topics_of_different_kinds_never_share_a_request():
+    subscriptions = opened(topics_per_request=10)
+    for number, kind in enumerate(("deals", "bbo", "deals", "bbo")):
+        symbol = f"S{number}"
+        subscriptions.add(Topic("main", f"prints:{symbol}", pair_of(symbol), "trades", kind=kind), None)
+    assert [request["sub"] for request in asked(subscriptions)] == [
+        ["prints:S0", "prints:S2"],
+        ["prints:S1", "prints:S3"],
+    ]

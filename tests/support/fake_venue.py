@@ -1,6 +1,7 @@
 """A venue that does not exist, in the fewest words: to test what is general in feeds without any real venue.
 
-Frames are JSON: {"t": "delta" | "snapshot" | "image" | "bbo" | "trade" | "ack" | "no" | "pong" | "ask" | "bye" | "junk", …}.
+Frames are JSON: {"t": "delta" | "snapshot" | "image" | "bbo" | "trade" | "ack" | "no" | "hello" | "pong" | "ask" | "bye" |
+"junk", …}.
 """
 
 import json
@@ -10,6 +11,7 @@ from decimal import Decimal
 from books.events import Bbo, Delta, Snapshot, SnapshotReason, Trade
 from books.sequence import CONTIGUOUS, IMAGES, LINKED
 from feeds.venue import (
+    PLAIN,
     Ack,
     BookChannel,
     BookMessage,
@@ -27,19 +29,31 @@ from feeds.venue import (
     Reply,
     RestRequest,
     Topic,
+    Traits,
     Undecodable,
     Unused,
     Venue,
+    Welcome,
 )
 from fleet.pair import Pair
 
+
+class TrueProof:
+    """Evidence is a word: everything but "true" is a disproof."""
+
+    def check(self, evidence: object) -> str | None:
+        return None if evidence == "true" else f"expected true, got {evidence}"
+
+
 CHANNELS = {
+    "asked": BookChannel("asked", CONTIGUOUS, Bootstrap.REQUEST),
+    "summed": BookChannel("summed", IMAGES, Bootstrap.IN_BAND, proof=TrueProof),
     "full": BookChannel("full", CONTIGUOUS, Bootstrap.REST),
     "50": BookChannel("400", LINKED, Bootstrap.IN_BAND),
     "20": BookChannel("20", IMAGES, Bootstrap.IMAGES),
     "bbo": BookChannel("bbo", IMAGES, Bootstrap.IMAGES),
 }
-NAMES = {"full": "diff", "50": "linked", "20": "image", "bbo": "best"}
+NAMES = {"full": "diff", "50": "linked", "20": "image", "bbo": "best", "asked": "asked", "summed": "summed"}
 
 
 def pair_of(symbol: str) -> Pair:
@@ -68,7 +82,8 @@ class FakeVenue(Venue):
     market = "spot"
     sequence_comparable = True
 
-    def __init__(self, **limits: object) -> None:
+    def __init__(self, traits: Traits = PLAIN, **limits: object) -> None:
+        self.traits = traits
         self.rest_url = "http://127.0.0.1:1"
         self.ws_url = "ws://127.0.0.1:1"
         self.limits = Limits(
@@ -106,6 +121,9 @@ class FakeVenue(Venue):
     def unsubscribe(self, topics: Sequence[Topic], request_id: int) -> str:
         return json.dumps({"id": str(request_id), "unsub": [topic.name for topic in topics]})
 
+    def snapshot_text(self, topic: Topic, request_id: int) -> str:
+        return json.dumps({"id": str(request_id), "req": topic.name})
+
     def decode(self, frame: str | bytes, received_us: int, instruments: Instruments) -> list[Message]:
         try:
             message = json.loads(frame)
@@ -118,9 +136,17 @@ class FakeVenue(Venue):
         if kind == "ack":
             return Ack(message.get("id"), message.get("topic"), message.get("on"))
         if kind == "no":
-            return Refusal(message.get("id"), message.get("topic"), "7", message.get("text", "no"), message["fatal"])
-        if kind in ("pong", "ask", "bye"):
-            return {"pong": Pong(), "ask": Reply("here"), "bye": GoingAway("closing for the night")}[kind]
+            return Refusal(
+                message.get("id"), message.get("topic"), "7", message.get("text", "no"), message["fatal"],
+                whole_request=message.get("whole", False), standing=message.get("standing", False),
+            )  # fmt: skip
+        if kind in ("pong", "ask", "bye", "hello"):
+            return {
+                "hello": Welcome(),
+                "pong": Pong(),
+                "ask": Reply("here"),
+                "bye": GoingAway("closing for the night"),
+            }[kind]
         topic = message["topic"]
         known = instruments.find(topic.partition(":")[2])
         if known is None:
@@ -136,9 +162,9 @@ class FakeVenue(Venue):
         levels = {"bids": message["b"], "asks": message["a"], "sequence": message.get("u")}
         if kind == "delta":
             delta = Delta(first_sequence=message.get("U"), previous_sequence=message.get("p"), **levels, **common)
-            return BookMessage(topic, delta)
+            return BookMessage(topic, delta, message.get("proof"))
         snapshot = Snapshot(reason=SnapshotReason.FIRST, **levels, **common)
-        return BookMessage(topic, Image(snapshot) if kind == "image" else snapshot)
+        return BookMessage(topic, Image(snapshot) if kind == "image" else snapshot, message.get("proof"))
 
     def instruments_requests(self) -> list[RestRequest]:
         return [RestRequest("/instruments", 1)]
