@@ -105,6 +105,7 @@ def _rising(last: int, delta: Delta) -> Relation:
 CONTIGUOUS = SequenceRule("contiguous", _contiguous, _contiguous)
 RANGE_THEN_LINKED = SequenceRule("range then linked", _bridge_by_range, _linked)
 LINKED = SequenceRule("linked", _linked, _linked)
+CONTIGUOUS_THEN_LINKED = SequenceRule("contiguous, then linked", _contiguous, _linked)
 IMAGES = SequenceRule("images", _rising, _rising)
 
 

@@ -4,17 +4,19 @@ import asyncio
 import difflib
 import logging
 import random
+from collections import deque
 from collections.abc import Callable
 
 import msgspec
 
 from feeds.outputs import Failure
 from feeds.rest import Rest
-from feeds.venue import Instruments, InstrumentStatus, Undecodable, Venue
+from feeds.venue import Instruments, InstrumentStatus, RestRequest, Undecodable, Venue
 from fleet import backoff
 from fleet.pair import Pair
 
 REFRESH_S = 3600.0
+PAGES_MOST = 100  # a venue that always names another page must not keep us for ever
 
 _log = logging.getLogger(__name__)
 
@@ -62,12 +64,19 @@ class InstrumentLoader:
     async def _load(self) -> str | None:
         """None, or what went wrong."""
         bodies: list[bytes] = []
-        for request in self.venue.instruments_requests():
-            answer = await self._rest.ask(self._base_url, request, budget_name(self.venue, "rest"))
-            if isinstance(answer, Failure):
-                return f"{answer.kind}: {answer.text}"
-            bodies.append(answer)
+        requests = deque(self.venue.instruments_requests())
         try:
+            while requests:
+                request = requests.popleft()
+                answer = await ask(self._rest, self.venue, self._base_url, request)
+                if isinstance(answer, Failure):
+                    return f"{answer.kind}: {answer.text}"
+                bodies.append(answer)
+                more = self.venue.more_instruments(request, answer)
+                if more is not None and len(bodies) >= PAGES_MOST:
+                    return f"more than {PAGES_MOST} pages"
+                if more is not None:
+                    requests.appendleft(more)
             loaded = self.venue.parse_instruments(bodies)
         except Undecodable as error:
             return str(error)
@@ -94,6 +103,17 @@ def _kept(old: Instruments, new: Instruments) -> Instruments:
     merged = Instruments([*new.by_pair.values(), *gone])
     merged.refused = new.refused
     return merged
+
+
+async def ask(rest: Rest, venue: Venue, base_url: str, request: RestRequest, *, priority: int = 0) -> bytes | Failure:
+    """One request within the venue's own budget and rules of banning."""
+    return await rest.ask(
+        base_url,
+        request,
+        budget_name(venue, "rest"),
+        priority=priority,
+        forbidden_ban_ms=venue.limits.forbidden_ban_ms,
+    )
 
 
 def budget_name(venue: Venue, what: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from books.events import Event
 from feeds.connection import Connection, Down
-from feeds.instruments import budget_name
+from feeds.instruments import ask, budget_name
 from feeds.outputs import Failure, Fetch, Output, PairRefused, Ping, Reconnect, Replace, Sample, Send
 from feeds.rest import Budget, Rest
 from feeds.session import Session, is_event
@@ -83,7 +83,6 @@ class Link:
         self._heard_ms = 0.0
         venue = session.venue
         self._connect_budget = budget_name(venue, "connect")
-        self._rest_budget = budget_name(venue, "rest")
         self.connection = Connection(
             f"{ws_url} ({session.route})",
             self,
@@ -189,9 +188,8 @@ class Link:
             )
 
     async def _fetch(self, fetch: Fetch) -> None:
-        answer = await self._rest.ask(
-            self._rest_url, fetch.request, self._rest_budget, priority=self._priority(fetch.pair)
-        )
+        venue, priority = self.session.venue, self._priority(fetch.pair)
+        answer = await ask(self._rest, venue, self._rest_url, fetch.request, priority=priority)
         self._carry_out(self.session.snapshot(fetch, answer, clock.wall_us(), clock.mono_ms()))
 
     async def _admit(self) -> Down | None:
@@ -204,7 +202,7 @@ class Link:
             await asyncio.sleep((1 + self._rng.random()) / self.session.venue.limits.connects_per_s)
         venue, route = self.session.venue, self.session.route
         request = venue.ticket_request(route)
-        ticket = None if request is None else await self._rest.ask(self._rest_url, request, self._rest_budget)
+        ticket = None if request is None else await ask(self._rest, venue, self._rest_url, request)
         if isinstance(ticket, Failure):
             return Down(f"no ticket for a socket: {ticket.kind}: {ticket.text}", retry_after_ms=ticket.retry_after_ms)
         try:

@@ -97,10 +97,11 @@ class Contents:
         self._in_band: set[str] = set()  # topics that bring their own snapshots
         self._venue = venue
         self._anything = raw_instrument(venue, "any")
-        rest = venue.book_channel(DELTAS).bootstrap is Bootstrap.REST
+        bootstrap = venue.book_channel(DELTAS).bootstrap
+        self._by_request = bootstrap is Bootstrap.REQUEST  # snapshots of the file are answers, to be spliced
         for index, frame in enumerate(frames):
             used = self._look(frame, instruments)
-            if rest and not used and self._is_snapshot(frame):
+            if bootstrap is Bootstrap.REST and not used and self._is_snapshot(frame):
                 self.snapshot_lines.add(index)
 
     def _look(self, frame: bytes, instruments: Instruments) -> bool:
@@ -116,7 +117,7 @@ class Contents:
                 is_image = isinstance(event, Image)
                 pair = event.snapshot.pair if isinstance(event, Image) else event.pair
                 topic = BookTopic(message.topic, IMAGE_DEPTH if is_image else DELTAS)
-                if isinstance(event, Snapshot):
+                if isinstance(event, Snapshot) and not self._by_request:
                     self._in_band.add(message.topic)
                 self.pairs.setdefault(pair, Counter())[topic] += 1
             elif isinstance(message, Bbo | Trade):

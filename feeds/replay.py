@@ -160,7 +160,7 @@ class Replay:
         try:
             snapshot = self.venue.parse_snapshot(answer.frame, self._instrument(pair), received_us)
         except Undecodable as error:
-            self.session.unreadable(answer.frame, str(error), _NOW_MS, out)
+            self.session.unread.take(answer.frame, str(error), _NOW_MS, out)
             self._take(out)
             return
         self.session.feeds[pair].fetched(snapshot, _NOW_MS, out)

@@ -1,14 +1,14 @@
 """Requests to venues, within their weight. The only `httpx`.
 
 Never raises to its caller but for cancellation: whatever goes wrong is a `Failure` (feeds.outputs). A venue that says 429 or
-418 bans everybody behind our address for the time it names, through the shared budget. Requests that wait for budget go in
-order of priority (0 first: pairs that are traded), then of arrival.
+418 (or 403, where that means it) bans everybody behind our address for the time it names, through the shared budget.
+Requests that wait for budget go in order of priority (0 first: pairs that are traded), then of arrival.
 """
 
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Protocol, Self
@@ -92,13 +92,23 @@ class Rest:
     ) -> None:
         await self._client.aclose()
 
-    async def ask(self, base_url: str, request: RestRequest, budget: str, *, priority: int = 0) -> bytes | Failure:
-        """The body, or why there is none. Waits for the budget named `budget` first, as long as that takes."""
+    async def ask(
+        self,
+        base_url: str,
+        request: RestRequest,
+        budget: str,
+        *,
+        priority: int = 0,
+        forbidden_ban_ms: int | None = None,
+    ) -> bytes | Failure:
+        """The body, or why there is none. Waits for the budget named `budget` first, as long as that takes.
+        `forbidden_ban_ms`: HTTP 403 means too many requests, and is waited out by everybody."""
+        banned_ms = BANNED_MS if forbidden_ban_ms is None else {**BANNED_MS, 403: forbidden_ban_ms}
         async with self._line(self._lines, budget, CONCURRENT).turn(priority):
             try:
                 async with self._line(self._spenders, budget, 1).turn(priority):
                     await self._budget.take(budget, request.weight)
-                return await self._ask(base_url + request.path, request.body, budget)
+                return await self._ask(base_url + request.path, request.body, budget, banned_ms)
             except FleetError as error:
                 return Failure(FailureKind.NETWORK, f"the shared budget cannot be asked: {error}")
 
@@ -109,7 +119,7 @@ class Rest:
             line = lines[name] = _Line(places)
         return line
 
-    async def _ask(self, url: str, body: str | None, budget: str) -> bytes | Failure:
+    async def _ask(self, url: str, body: str | None, budget: str, banned_ms: Mapping[int, int]) -> bytes | Failure:
         method = "GET" if body is None else "POST"
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
@@ -118,7 +128,7 @@ class Rest:
                 self._client.stream(method, url, content=body, headers=headers) as response,
             ):
                 if response.status_code != 200:
-                    return await self._refused(response, budget)
+                    return await self._refused(response, budget, banned_ms)
                 found = bytearray()
                 async for chunk in response.aiter_bytes():
                     found += chunk
@@ -130,7 +140,7 @@ class Rest:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             return Failure(FailureKind.NETWORK, f"{method} {url}: {str(error) or type(error).__name__}")
 
-    async def _refused(self, response: httpx.Response, budget: str) -> Failure:
+    async def _refused(self, response: httpx.Response, budget: str, banned_ms: Mapping[int, int]) -> Failure:
         status = response.status_code
         head = b""
         async for chunk in response.aiter_bytes():
@@ -138,8 +148,8 @@ class Rest:
             if len(head) >= 200:
                 break
         text = f"{response.request.method} {response.url}: HTTP {status}: {' '.join(head[:200].decode(errors='replace').split())}"
-        if status in BANNED_MS:
-            wait_ms = _retry_after_ms(response) or BANNED_MS[status]
+        if status in banned_ms:
+            wait_ms = _retry_after_ms(response) or banned_ms[status]
             await self._budget.ban(budget, wait_ms)
             return Failure(FailureKind.LIMITED, text, wait_ms)
         if status >= 500:

@@ -64,7 +64,7 @@ class Session:
         self.route = route
         self.feeds: dict[Pair, PairFeed] = {}
         self.frames = self.unused = self.refusals = 0
-        self._unread = Sampler()
+        self.unread = Sampler()
         self.last_refusal = ""
         self.is_open = False
         self._liveness = Liveness(venue.keepalive, venue.limits.lifetime_ms, rng)
@@ -96,11 +96,7 @@ class Session:
     @property
     def undecodable(self) -> int:
         """Frames and answers that could not be read."""
-        return self._unread.seen
-
-    def unreadable(self, frame: bytes | str, reason: str, now_ms: float, out: list[Output]) -> None:
-        """Count what could not be read; some of it is put out as samples."""
-        self._unread.take(frame, reason, now_ms, out)
+        return self.unread.seen
 
     @property
     def renewals(self) -> int:
@@ -199,7 +195,7 @@ class Session:
         try:
             messages = self._decode(frame, received_us, self.instruments)
         except Undecodable as error:
-            self.unreadable(frame, str(error), now_ms, out)
+            self.unread.take(frame, str(error), now_ms, out)
             return out
         for message in messages:
             if type(message) is BookMessage:
@@ -210,7 +206,7 @@ class Session:
                     continue
                 event = message.event
                 if message.evidence is not None and feed.disproved(message.evidence, received_us, now_ms, out):
-                    pass  # what it says belongs to a book that is lost
+                    pass
                 elif type(event) is Delta:
                     feed.delta(event, now_ms, out)
                 elif type(event) is Image:
@@ -251,7 +247,7 @@ class Session:
         try:
             snapshot = self.venue.parse_snapshot(answer, entry.instrument, received_us)
         except Undecodable as error:
-            self.unreadable(answer, str(error), now_ms, out)
+            self.unread.take(answer, str(error), now_ms, out)
             entry.feed.fetch_failed(str(error), now_ms)
             return out
         entry.feed.fetched(snapshot, now_ms, out)
@@ -353,7 +349,7 @@ class Session:
                 sequence=bbo.sequence,
             )
             entry.book.ear.image(image, now_ms, out)
-        if "bbo" in entry.channels:
+        if "bbo" in entry.channels and entry.is_news(bbo):
             out.append(bbo)
 
     def _answer(self, message: Message, now_ms: float, out: list[Output]) -> None:

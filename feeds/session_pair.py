@@ -1,6 +1,6 @@
 """PURE. What a session remembers of one pair."""
 
-from books.events import Trade
+from books.events import Bbo, Trade
 from feeds.outputs import Fetch
 from feeds.pair_feed import PairFeed
 from feeds.subscriptions import Subscription
@@ -12,7 +12,7 @@ TRADES_KNOWN = 2000  # a venue that repeats trades repeats a few dozen at most; 
 class SessionPair:
     """One pair on a connection."""
 
-    __slots__ = ("_known_trades", "book", "book_from_bbo", "channels", "depth", "event_ms", "events", "feed", "fetch",
+    __slots__ = ("_best", "_known_trades", "book", "book_from_bbo", "channels", "depth", "event_ms", "events", "feed", "fetch",
                  "instrument", "topics")  # fmt: skip
 
     def __init__(self, instrument: Instrument, depth: str, channels: frozenset[str]) -> None:
@@ -27,6 +27,13 @@ class SessionPair:
         self.events = 0  # of the feed, when last looked at
         self.event_ms = 0.0  # when they had changed, or the last Mark
         self._known_trades: dict[str, None] = {}  # the last ids, oldest first
+        self._best: tuple[str, str, str, str] | None = None
+
+    def is_news(self, bbo: Bbo) -> bool:
+        """Whether best prices differ from the last ones: some venues repeat them every few milliseconds or seconds."""
+        best = (bbo.bid, bbo.bid_amount, bbo.ask, bbo.ask_amount)
+        differs, self._best = best != self._best, best
+        return differs
 
     def is_new(self, trade: Trade) -> bool:
         """Whether a trade was not told before, as far as TRADES_KNOWN ids reach. One without an id always is."""

@@ -131,6 +131,7 @@ class Limits(msgspec.Struct, frozen=True):
     connects_per_s: float  # per egress address
     rest_weight_per_minute: int  # per egress address
     lifetime_ms: int | None = None  # the venue ends a socket after this
+    forbidden_ban_ms: int | None = None  # HTTP 403 is an answer to too many requests: everybody waits so long
 
 
 class RestRequest(msgspec.Struct, frozen=True):
@@ -283,6 +284,10 @@ class Venue(Protocol):
     def instruments_requests(self) -> list[RestRequest]:
         """What to GET for the metadata."""
         ...
+
+    def more_instruments(self, request: RestRequest, body: bytes) -> RestRequest | None:
+        """The request for the page after this one; None: it was the last. Raises Undecodable."""
+        return None
 
     def parse_instruments(self, bodies: Sequence[bytes]) -> Instruments:
         """Raises Undecodable when the body is not metadata."""

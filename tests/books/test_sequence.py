@@ -5,6 +5,7 @@ import pytest
 from books.events import Delta
 from books.sequence import (
     CONTIGUOUS,
+    CONTIGUOUS_THEN_LINKED,
     IMAGES,
     LINKED,
     RANGE_THEN_LINKED,
@@ -80,6 +81,15 @@ def test_linked_numbers_count_only_by_the_link(
     last: int, sequence: int, previous: int | None, empty: bool, expected: Relation
 ) -> None:
     assert LINKED.following(last, delta(sequence, previous=previous, empty=empty)) is expected
+
+
+def test_a_delta_that_straddles_a_snapshot_is_applied_and_later_ones_must_link() -> None:
+    rule = CONTIGUOUS_THEN_LINKED
+    assert rule.first(100, delta(100, 96)) is Relation.OLD  # it ends where the snapshot does: all of it is known
+    assert rule.first(100, delta(105, 96)) is Relation.NEXT
+    assert rule.first(100, delta(105, 102)) is Relation.GAP
+    assert rule.following(105, delta(120, 106, 105)) is Relation.NEXT
+    assert rule.following(105, delta(120, 104, 103)) is Relation.GAP
 
 
 def test_a_delta_without_a_number_is_no_proof_where_the_rule_needs_one() -> None:

@@ -9,7 +9,7 @@ import pytest
 from feeds import instruments as module
 from feeds.instruments import InstrumentLoader, budget_name, why_unknown
 from feeds.outputs import Failure, FailureKind
-from feeds.venue import Instruments, InstrumentStatus, Refused
+from feeds.venue import Instruments, InstrumentStatus, Refused, RestRequest
 from fleet.pair import Pair
 from tests.support.fake_venue import FakeVenue, instrument, pair_of
 
@@ -21,7 +21,7 @@ class FakeRest:
         self.answers = list(answers)
         self.asked: list = []
 
-    async def ask(self, base_url, request, budget, *, priority=0):
+    async def ask(self, base_url, request, budget, *, priority=0, forbidden_ban_ms=None):
         self.asked.append((base_url, request.path, budget))
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
@@ -110,3 +110,25 @@ def test_a_pair_that_is_listed_but_not_taken_is_answered_with_the_reason():
 
 def test_budgets_are_named_by_venue_and_market():
     assert budget_name(FakeVenue(), "connect") == "nowhere:spot:connect"
+
+
+class PagedVenue(FakeVenue):
+    """Every page but an empty one names the next."""
+
+    def more_instruments(self, request: RestRequest, body: bytes) -> RestRequest | None:
+        page = int(request.path.partition("?page=")[2] or "1") + 1
+        return RestRequest(f"/instruments?page={page}", 1) if json.loads(body) else None
+
+
+async def test_pages_are_asked_for_until_the_last(wait_until):
+    rest = FakeRest(listed("AAA", "BBB"), listed("CCC"), listed())
+    loader = InstrumentLoader(PagedVenue(), "http://host", rest, random.Random(1))
+    (loaded,) = await run_until(loader, wait_until, lambda loaded: loaded, "a load")
+    assert [path for _, path, _ in rest.asked] == ["/instruments", "/instruments?page=2", "/instruments?page=3"]
+    assert {pair.pair for pair in loaded.by_pair} == {"AAA/USD", "BBB/USD", "CCC/USD"}
+
+
+async def test_a_venue_whose_pages_never_end_is_a_failed_load(wait_until):
+    loader = InstrumentLoader(PagedVenue(), "http://host", FakeRest(listed("AAA")), random.Random(1))
+    await run_until(loader, wait_until, lambda _: loader.failures, "a failure")
+    assert "more than 100 pages" in loader.reason

@@ -47,7 +47,7 @@ class FakeRest:
         self.answer: bytes | Failure = json.dumps({"u": 100, **LEVELS}).encode()
         self.asked: list = []
 
-    async def ask(self, base_url, request, budget, *, priority=0):
+    async def ask(self, base_url, request, budget, *, priority=0, forbidden_ban_ms=None):
         self.asked.append((base_url, request.path, budget, priority))
         return self.answer
 

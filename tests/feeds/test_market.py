@@ -62,7 +62,7 @@ class FakeRest:
         self.failure: Failure | None = None
         self.asked = 0
 
-    async def ask(self, base_url, request, budget, *, priority=0):
+    async def ask(self, base_url, request, budget, *, priority=0, forbidden_ban_ms=None):
         self.asked += 1
         return self.failure or json.dumps(self.symbols).encode()
 

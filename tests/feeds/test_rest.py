@@ -94,6 +94,15 @@ async def test_a_body_comes_back_and_its_weight_is_spent():
         assert budget.spent == {"v:spot:rest": 50}
 
 
+async def test_where_forbidden_means_too_many_requests_everybody_waits():
+    async with serving() as (rest, server, budget, url):
+        server.answer = response(403, b"access too frequent")
+        answer = await rest.ask(url, RestRequest("/x", 1), "v:spot:rest", forbidden_ban_ms=600_000)
+        assert (answer.kind, answer.retry_after_ms) == (FailureKind.LIMITED, 600_000)
+        assert budget.bans == [("v:spot:rest", 600_000)]
+        assert (await rest.ask(url, RestRequest("/x", 1), "v:spot:rest")).kind is FailureKind.REFUSED
+
+
 async def test_a_request_with_a_body_is_a_post_of_json():
     async with serving() as (rest, server, budget, url):
         server.answer = response(200, b"[]")

@@ -162,6 +162,15 @@ def test_trades_that_a_venue_repeats_at_a_subscription_are_told_once(repeats, to
     assert heard == told
 
 
+def test_best_prices_that_a_venue_repeats_are_told_once(driver):
+    driver.add("AAA", "full", frozenset({"bbo"}))
+    driver.open()
+    told = []
+    for bid in ("9", "9", "8", "8", "9"):
+        told += [bbo.bid for bbo in driver.receive(t="bbo", topic="best:AAA", b=[bid, "1"], a=["11", "1"])]
+    assert told == ["9", "8", "9"]
+
+
 # ── texts that the venue counts ──────────────────────────────────────────────────────────────────────────────────────
 
 
