@@ -9,13 +9,16 @@ from difflib import get_close_matches
 from typing import Final
 
 from feeds.venue import Venue
-from feeds.venues import binance, okx
+from feeds.venues import binance, bybit, okx
 from feeds.venues.history import History, Verifier
 from fleet.errors import ConfigError
 
 __all__ = ["VENUES", "History", "Verifier", "find", "history", "names"]
 
-_MARKETS: Final[tuple[Venue, ...]] = (*binance.MARKETS, *okx.MARKETS)
+_MARKETS: Final[tuple[Venue, ...]] = (
+    *binance.MARKETS, *bybit.MARKETS,
+    *okx.MARKETS,
+)  # fmt: skip
 _HISTORIES: Final[tuple[History, ...]] = okx.HISTORY
 
 VENUES: Final[Mapping[tuple[str, str], Venue]] = {(venue.name, venue.market): venue for venue in _MARKETS}

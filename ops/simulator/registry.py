@@ -3,6 +3,7 @@
 from fleet.errors import ConfigError
 from ops.simulator import catalogue
 from ops.simulator.binance.public import BinancePublic
+from ops.simulator.bybit.public import BybitPublic
 from ops.simulator.catalogue import Listing
 from ops.simulator.okx.public import OkxPublic
 from ops.simulator.venue import Venue
@@ -12,6 +13,8 @@ SIMULATED: dict[tuple[str, str], type[Venue]] = {
     ("binance", "futures"): BinancePublic,
     ("okx", "spot"): OkxPublic,
     ("okx", "futures"): OkxPublic,
+    ("bybit", "spot"): BybitPublic,
+    ("bybit", "futures"): BybitPublic,
 }
 VENUE_MARKETS: tuple[tuple[str, str], ...] = tuple(SIMULATED)
 

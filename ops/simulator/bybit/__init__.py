@@ -1,0 +1,1 @@
+"""Bybit as a server: public websockets and REST, from venues/bybit.md."""
