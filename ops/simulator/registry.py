@@ -5,6 +5,8 @@ from ops.simulator import catalogue
 from ops.simulator.binance.public import BinancePublic
 from ops.simulator.bybit.public import BybitPublic
 from ops.simulator.catalogue import Listing
+from ops.simulator.htx.spot import HtxSpotPublic
+from ops.simulator.htx.swap import HtxSwapPublic
 from ops.simulator.okx.public import OkxPublic
 from ops.simulator.venue import Venue
 
@@ -15,6 +17,8 @@ SIMULATED: dict[tuple[str, str], type[Venue]] = {
     ("okx", "futures"): OkxPublic,
     ("bybit", "spot"): BybitPublic,
     ("bybit", "futures"): BybitPublic,
+    ("htx", "spot"): HtxSpotPublic,
+    ("htx", "futures"): HtxSwapPublic,
 }
 VENUE_MARKETS: tuple[tuple[str, str], ...] = tuple(SIMULATED)
 
