@@ -33,8 +33,8 @@ def rate_of(limits: Limits, what: str) -> Rate:
         # a full bucket and a minute's refill together must not exceed a minute's share; two thirds at once, because
         # most of it is spent at the start, on snapshots
         return Rate(per_minute * 2 / 3, per_minute / 3 / 60)
-    per_s = limits.connects_per_s * SHARE
-    return Rate(max(1.0, per_s), per_s)
+    # one at a time: a burst and what flows in behind it would be more in one second than the venue allows
+    return Rate(1.0, limits.connects_per_s * SHARE)
 
 
 class SharedBudget:

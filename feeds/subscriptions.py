@@ -224,7 +224,7 @@ class Subscriptions:
 
     def acknowledged(self, ack: Ack, now_ms: float) -> list[Subscription]:
         """What this answer newly subscribes."""
-        found = self._named(ack.request_id, ack.topic)
+        found = self._oldest(ack) if ack.kind else self._named(ack.request_id, ack.topic)
         if ack.subscribed is not True:  # False, or the venue does not say: the phase tells what was asked
             for subscription in found:
                 self._left(subscription, now_ms)
@@ -366,6 +366,15 @@ class Subscriptions:
             return []
         batch = self._requests.pop(request_id, [])
         return [subscription for subscription in batch if self.by_name.get(subscription.topic.name) is subscription]
+
+    def _oldest(self, ack: Ack) -> list[Subscription]:
+        """What an answer is about that names nothing but a kind: venues answer in order."""
+        phase = Phase.ASKED if ack.subscribed else Phase.LEAVING
+        for batch in self._requests.values():
+            for each in batch:
+                if each.topic.kind == ack.kind and each.phase is phase and self.by_name.get(each.topic.name) is each:
+                    return [each]
+        return []
 
     def _left(self, subscription: Subscription, now_ms: float) -> None:
         if subscription.phase is not Phase.LEAVING:

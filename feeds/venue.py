@@ -152,13 +152,16 @@ class Image(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """A request (by id) or one topic of it was acknowledged. Not believed until data comes."""
+    """A request (by id) or one topic of it was acknowledged. Not believed until data comes.
+
+    subscribed    None: the answer does not say whether to a subscribe or an unsubscribe; the request's id does
+    kind          an answer without id or topic names only the kind of topic: the oldest unanswered one is meant
+    """
 
     request_id: str | None
     topic: str | None
-    subscribed: (
-        bool | None
-    )  # None: the answer does not say whether to a subscribe or an unsubscribe; the request's id does
+    subscribed: bool | None
+    kind: str = ""
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -32,6 +32,19 @@ def test_a_full_bucket_and_a_minutes_refill_stay_below_the_venues_limit():
     assert rate.capacity + 60 * rate.refill_per_s == pytest.approx(6000 * SHARE)
 
 
+@pytest.mark.parametrize("per_s", [1.0, 2.0, 3.0, 10.0])
+def test_connects_never_exceed_the_limit_in_any_second(per_s: float):
+    rate = rate_of(limits(connects_per_s=per_s)["somewhere:spot"], "connect")
+    tokens, taken = rate.capacity, []
+    for ms in range(10_000):
+        tokens = min(rate.capacity, tokens + rate.refill_per_s / 1000)
+        if tokens >= 1.0:
+            tokens -= 1.0
+            taken.append(ms)
+    assert max(sum(start <= ms < start + 1000 for ms in taken) for start in taken) <= per_s
+    assert len(taken) >= 9 * per_s * SHARE
+
+
 def test_a_slow_venue_still_allows_one_connect_at_once():
     assert rate_of(limits(connects_per_s=0.1)["somewhere:spot"], "connect") == Rate(1.0, 0.1 * SHARE)
 

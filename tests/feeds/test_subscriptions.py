@@ -226,3 +226,18 @@ def test_topics_of_different_kinds_never_share_a_request():
         ["prints:S0", "prints:S2"],
         ["prints:S1", "prints:S3"],
     ]
+
+
+def test_an_answer_that_names_only_a_kind_is_for_the_oldest_unanswered_of_it():
+    subscriptions = opened(topics_per_request=1)
+    for symbol, kind in (("AAA", "depth"), ("BBB", "deals"), ("CCC", "depth")):
+        subscriptions.add(Topic("main", f"prints:{symbol}", pair_of(symbol), "trades", kind=kind), None)
+    asked(subscriptions)
+    said = [subscriptions.acknowledged(Ack(None, None, True, kind), 1.0) for kind in ("depth", "deals", "depth", "depth")]
+    assert [[each.topic.name for each in found] for found in said] == [
+        ["prints:AAA"], ["prints:BBB"], ["prints:CCC"], []
+    ]  # fmt: skip
+    subscriptions.remove("prints:CCC", "trades")
+    asked(subscriptions, 2.0)
+    assert subscriptions.acknowledged(Ack(None, None, False, "depth"), 3.0) == []
+    assert "prints:CCC" not in subscriptions.by_name and "prints:AAA" in subscriptions.by_name
