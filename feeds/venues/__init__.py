@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from feeds.venue import Venue
-from feeds.venues import binance, bybit, htx, okx
+from feeds.venues import binance, bybit, htx, mexc, okx
 from feeds.venues.history import History, Verifier
 from fleet.errors import ConfigError
 
@@ -17,7 +17,7 @@ __all__ = ["VENUES", "History", "Verifier", "find", "history", "names"]
 
 _MARKETS: Final[tuple[Venue, ...]] = (
     *binance.MARKETS, *bybit.MARKETS, *htx.MARKETS,
-    *okx.MARKETS,
+    *mexc.MARKETS, *okx.MARKETS,
 )  # fmt: skip
 _HISTORIES: Final[tuple[History, ...]] = okx.HISTORY
 

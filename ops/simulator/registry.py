@@ -7,6 +7,8 @@ from ops.simulator.bybit.public import BybitPublic
 from ops.simulator.catalogue import Listing
 from ops.simulator.htx.spot import HtxSpotPublic
 from ops.simulator.htx.swap import HtxSwapPublic
+from ops.simulator.mexc.contract_public import MexcContractPublic
+from ops.simulator.mexc.spot_public import MexcSpotPublic
 from ops.simulator.okx.public import OkxPublic
 from ops.simulator.venue import Venue
 
@@ -17,6 +19,8 @@ SIMULATED: dict[tuple[str, str], type[Venue]] = {
     ("okx", "futures"): OkxPublic,
     ("bybit", "spot"): BybitPublic,
     ("bybit", "futures"): BybitPublic,
+    ("mexc", "spot"): MexcSpotPublic,
+    ("mexc", "futures"): MexcContractPublic,
     ("htx", "spot"): HtxSpotPublic,
     ("htx", "futures"): HtxSwapPublic,
 }
