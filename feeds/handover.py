@@ -37,6 +37,7 @@ class Handover:
     ) -> None:
         self.waiting = set(pairs)
         self.seams = 0
+        self._told: dict[Pair, int] = {}  # moved without a word at this sequence, which must not be told again
         self._old = old
         self._new = new
         self._comparable = comparable
@@ -55,7 +56,9 @@ class Handover:
     def from_new(self, pair: Pair, event: Event) -> None:
         """An event of its successor."""
         if pair not in self.waiting:
-            self._emit(pair, event)
+            # a snapshot and the delta that ends exactly there have one sequence: the pair moved at the first of them
+            if not self._told or not isinstance(event, Delta) or self._told.pop(pair, None) != event.sequence:
+                self._emit(pair, event)
             return
         old, new = self._old(pair), self._new(pair)
         if new is None or old is None:
@@ -90,7 +93,8 @@ class Handover:
             if ahead < last:
                 return
             if ahead == last:
-                self._move(pair)  # the same point of the same chain: nothing to say
+                self._told[pair] = last  # the same point of the same chain: nothing to say
+                self._move(pair)
                 return
             if isinstance(event, Delta) and old.channel.rule.following(last, event) is Relation.NEXT:
                 self._move(pair)

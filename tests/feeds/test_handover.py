@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from books.book import Book
 from books.events import Bbo, Delta, Reset, ResetReason, Snapshot, SnapshotReason, Trade
-from books.sequence import CONTIGUOUS, LINKED
+from books.sequence import CONTIGUOUS, LINKED, RANGE_THEN_LINKED
 from feeds.handover import Handover
 from feeds.pair_feed import PairFeed
 from feeds.venue import BookChannel, Bootstrap
@@ -97,6 +97,17 @@ def test_a_successor_that_is_behind_waits_and_then_goes_on_without_a_word():
     moving.from_old("delta", delta(12))
     moving.from_new("delta", delta(12))
     assert moving.kinds() == [("Snapshot", 10), ("Delta", 11), ("Delta", 12)]
+
+
+def test_a_successors_snapshot_and_the_delta_that_ends_there_tell_nothing_twice():
+    moving = Moving(RANGE_THEN_LINKED, Bootstrap.REST)
+    moving.from_old("fetched", snapshot(10))
+    moving.new.subscribed(0.0)
+    moving.from_new("delta", delta(10))
+    moving.from_new("fetched", snapshot(10))  # puts out Snapshot 10 and the kept Delta 10
+    assert moving.moves == [PAIR]
+    moving.from_new("delta", delta(11))
+    assert moving.kinds() == [("Snapshot", 10), ("Delta", 11)]
 
 
 def test_a_delta_that_follows_is_simply_the_next():
