@@ -12,11 +12,12 @@ from typing import Final
 
 _PLAIN = re.compile(r"\d{1,40}(\.\d{1,40})?", re.ASCII)
 _EXPONENT = re.compile(r"\d{1,40}(\.\d{0,40})?[eE][+-]?\d{1,2}", re.ASCII)
-_CANONICAL_LIST = re.compile(r"(?:0|[1-9]\d*+)(?:\.\d++)?+(?:\|(?:0|[1-9]\d*+)(?:\.\d++)?+)*+", re.ASCII)
+_CANONICAL = r"(?:0|[1-9]\d{0,39}+)(?:\.\d{1,40}+)?+"
+_CANONICAL_LIST = re.compile(rf"{_CANONICAL}(?:\|{_CANONICAL})*+", re.ASCII)
 _EXACT = Context(
     prec=400, traps=[Inexact, InvalidOperation]
 )  # 40 + 40 digits, and exponents up to 99, fit without rounding
-_SHORT: Final = 41  # characters; a plain number up to this length cannot break the limits of _PLAIN
+_SHORT: Final = 40  # characters; a plain number up to this length cannot break the limits of _PLAIN
 _REMEMBERED: Final = 200_000  # spellings; some 30 MB at worst, then forgotten all at once
 _FACTORS: Final = 256  # distinct contract sizes remembered; a venue has a dozen
 
@@ -63,7 +64,10 @@ def _spell(text: str) -> str:
     ) and not _PLAIN.fullmatch(text):
         if not _EXPONENT.fullmatch(text):
             raise NotDecimal(f"expected a decimal number, got {text[:60]!r}")
-        whole, _, fraction = format(Decimal(text), "f").partition(".")
+        text = format(Decimal(text), "f")
+        if not _PLAIN.fullmatch(text):
+            raise NotDecimal(f"expected at most 40 digits before and after the point, got {text[:60]!r}")
+        whole, _, fraction = text.partition(".")
     if whole[0] == "0":
         whole = whole.lstrip("0") or "0"
     fraction = fraction.rstrip("0")
@@ -113,7 +117,7 @@ def canonical_sides(bids: Rows, asks: Rows) -> tuple[dict[str, str], dict[str, s
         raise NotDecimal("expected a decimal number, got ''") from None
     count = len(bid_levels) + len(ask_levels)
     amounts = "|".join([*bid_levels.values(), *ask_levels.values()])
-    if len(amounts) <= _SHORT * count and amounts.count("|") < count and _CANONICAL_LIST.fullmatch(amounts):
+    if amounts.count("|") < count and _CANONICAL_LIST.fullmatch(amounts):
         return bid_levels, ask_levels
     return (
         {spelled[price]: spelled[amount] for price, amount in bids},

@@ -5,6 +5,7 @@ successor's book is no older than the book published so far:
 
     sequences comparable     the successor's delta that follows what the old one published is simply the next delta; equal
                              sequences move without a word; a successor that is ahead publishes Snapshot(seam)
+    images                   a difference of two images is no delta to a third: equal sequences or Snapshot(seam)
     not comparable           Snapshot(seam), as soon as the successor is live
     old book not live        the successor's events as they are
     no book here (trades)    the first event of the successor; a trade may be told twice, never silently lost
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable
 from books.events import Delta, Event, Snapshot, SnapshotReason
 from books.sequence import Relation
 from feeds.pair_feed import PairFeed
+from feeds.venue import Bootstrap
 from fleet.pair import Pair
 
 
@@ -96,7 +98,9 @@ class Handover:
                 self._told[pair] = last  # the same point of the same chain: nothing to say
                 self._move(pair)
                 return
-            if isinstance(event, Delta) and old.channel.rule.following(last, event) is Relation.NEXT:
+            # what an image changes is relative to the image before it, on that connection alone
+            images = new.channel.bootstrap is Bootstrap.IMAGES
+            if not images and isinstance(event, Delta) and old.channel.rule.following(last, event) is Relation.NEXT:
                 self._move(pair)
                 self._emit(pair, event)
                 return

@@ -158,8 +158,10 @@ class Rest:
 
 
 def _retry_after_ms(response: httpx.Response) -> int | None:
-    """Retry-After in its form of seconds; a date would need a clock and is answered by our own default."""
-    text = response.headers.get("Retry-After", "")
-    if not (text.isascii() and text.isdecimal()):
-        return None
-    return min(int(text[:9]) * 1000, LONGEST_BAN_MS)
+    """Retry-After in its form of seconds (a date would need a clock and is answered by our own default), or the
+    milliseconds until its window ends that some venues send instead."""
+    for header, unit_ms in (("Retry-After", 1000), ("gw-ratelimit-reset", 1)):
+        text = response.headers.get(header, "")
+        if text.isascii() and text.isdecimal():
+            return min(int(text[:12]) * unit_ms, LONGEST_BAN_MS)
+    return None

@@ -119,6 +119,7 @@ class Subscriptions:
         if known is None:
             self.by_name[topic.name] = Subscription(topic, feed)
             return
+        known.topic = topic  # of one name, but perhaps asked for otherwise (how deep)
         known.uses.add(topic.feeds)
         known.feed = feed or known.feed
         known.again = True  # if it was leaving

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from books import decimals
-from books.decimals import SPELLINGS, NotDecimal, canonical, canonical_levels, multiplied, spellings_times
+from books.decimals import (
+    SPELLINGS,
+    NotDecimal,
+    canonical,
+    canonical_levels,
+    canonical_sides,
+    multiplied,
+    spellings_times,
+)
 
 numbers = st.decimals(min_value=0, max_value=10**30, allow_nan=False, allow_infinity=False, places=18)
 
@@ -129,3 +137,17 @@ def test_a_failed_spelling_is_not_remembered() -> None:
     with pytest.raises(NotDecimal):
         spelled["nonsense"]
     assert "nonsense" not in spelled
+
+
+@pytest.mark.parametrize("text", ["1e99", "9" * 40 + "e1", "1e-41", "0." + "0" * 39 + "1e-2"])
+def test_an_exponent_that_needs_more_digits_than_are_allowed_is_no_number(text: str) -> None:
+    with pytest.raises(NotDecimal):
+        canonical(text)
+
+
+@pytest.mark.parametrize("long", ["7" * 41, "0." + "7" * 41])
+def test_one_amount_of_too_many_digits_among_short_ones_is_found(long: str) -> None:
+    rows = [(str(number), "1.5") for number in range(1, 50)]
+    with pytest.raises(NotDecimal):
+        canonical_sides([*rows, ("99", long)], [])
+    canonical_sides([*rows, ("99", long[1:] if long[0] == "7" else long[:-1])], [])

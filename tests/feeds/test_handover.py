@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from books.book import Book
 from books.events import Bbo, Delta, Reset, ResetReason, Snapshot, SnapshotReason, Trade
-from books.sequence import CONTIGUOUS, LINKED, RANGE_THEN_LINKED
+from books.sequence import CONTIGUOUS, IMAGES, LINKED, RANGE_THEN_LINKED
 from feeds.handover import Handover
 from feeds.pair_feed import PairFeed
 from feeds.venue import BookChannel, Bootstrap
@@ -44,6 +44,12 @@ def snapshot(sequence: int) -> Snapshot:
         asks={"99": "1"},
         reason=SnapshotReason.FIRST,
         sequence=sequence,
+    )
+
+
+def image(sequence: int, bid: str) -> Snapshot:
+    return Snapshot(
+        pair=PAIR, received_us=1, bids={bid: "1"}, asks={"999": "1"}, reason=SnapshotReason.FIRST, sequence=sequence
     )
 
 
@@ -108,6 +114,20 @@ def test_a_successors_snapshot_and_the_delta_that_ends_there_tell_nothing_twice(
     assert moving.moves == [PAIR]
     moving.from_new("delta", delta(11))
     assert moving.kinds() == [("Snapshot", 10), ("Delta", 11)]
+
+
+def test_what_an_image_changes_is_never_taken_for_the_next_delta():
+    moving = Moving(IMAGES, Bootstrap.IMAGES)
+    moving.from_old("image", image(14, "100"))
+    moving.from_old("image", image(15, "101"))
+    moving.from_new("image", image(14, "100"))
+    moving.from_new("image", image(16, "102"))  # its difference knows nothing of 101
+    assert [type(event).__name__ for event in moving.out] == ["Snapshot", "Delta", "Snapshot"]
+    book = Book()
+    for event in moving.out:
+        book.apply(event)
+    assert dict(book.bids) == {"102": "1"}
+    assert moving.out[-1].reason is SnapshotReason.SEAM
 
 
 def test_a_delta_that_follows_is_simply_the_next():

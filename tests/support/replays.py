@@ -15,11 +15,12 @@ ETH = "binance/futures/ethusdt_20240808_stream_with_snapshot.jsonl"
 
 
 def snapshot_files(recorded: Path, file: str) -> dict[str, Path]:
-    """`cf…_rest_depth_SYMBOL.jsonl` beside a session."""
+    """`cf…_rest_depth_SYMBOL.jsonl` or `…_rest_level2_…` beside a session."""
     stem = Path(file).name.partition("_session_ws")[0]
     if stem == Path(file).name:
         return {}
-    found = sorted((recorded / file).parent.glob(f"{stem}_rest_depth_*.jsonl"))
+    folder = (recorded / file).parent
+    found = sorted([*folder.glob(f"{stem}_rest_depth_*.jsonl"), *folder.glob(f"{stem}_rest_level2_*.jsonl")])
     return {path.stem.rpartition("_")[2]: path for path in found}
 
 
