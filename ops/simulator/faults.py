@@ -40,7 +40,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._on: list[Misbehaviour] = []
-        self._held: dict[str, bytes] = {}  # stream name -> the delta that waits behind its successor
+        self._held: dict[tuple[str, str], bytes] = {}  # (pair, stream) -> the delta that waits behind its successor
 
     def add(self, misbehaviour: Misbehaviour) -> Misbehaviour:
         """Switch on."""
@@ -86,11 +86,11 @@ class Faults:
             return out
         if self.take("drop", pair):
             return ()
-        held = self._held.pop(stream, None)
+        held = self._held.pop((pair, stream), None)
         if held is not None:
             return (*out, held)
         if self.take("reorder", pair):
-            self._held[stream] = payload
+            self._held[pair, stream] = payload
             return ()
         if self.take("duplicate", pair):
             return (*out, payload)

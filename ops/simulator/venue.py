@@ -327,6 +327,9 @@ class Venue(ABC):
         """The payload as combined streams carry it; most venues have none."""
         return payload
 
+    def hurry(self) -> None:  # noqa: B027 - a hook
+        """Send what the venue sends every few seconds as often as the pump allows, for tests that would only wait for it."""
+
     def tend_streams(self, now_ms: float) -> None:  # noqa: B027 - a hook
         """Keepalives of streams, every 100 ms; most venues have none."""
 

@@ -125,6 +125,7 @@ async def alive(place: Place) -> AsyncIterator[Alive]:
         # limits are the matter of `Bursts`: here a dozen failures are packed into seconds, beyond any venue's REST weight
         async with running([place], pairs=PAIRS, enforce_limits=False) as run:
             it = Alive(run, place)
+            it.simulated.hurry()
             for pair in it.pairs:
                 run.pool.subscribe(pair, "full", BOOK)
             await it.until_live(*it.pairs)
@@ -162,7 +163,8 @@ def assert_chain(alive: Alive, pair: Pair, since: int = 0) -> None:
         elif isinstance(event, Delta):
             if last is not None and event.sequence is not None:
                 relation = (rule.first if bridging else rule.following)(last, event)
-                assert relation is Relation.NEXT, (pair, last, event)
+                near = alive.listener.events[pair][max(0, number - 3) : number + 2]
+                assert relation is Relation.NEXT, (relation, last, near)
             last, bridging = event.sequence, False
 
 
@@ -378,6 +380,7 @@ class Bursts:
         venue = VENUES[place]
         async with running([place], pairs=25, per_connection=10, budget=TokenBudget(venue.limits)) as run:
             alive = Alive(run, place)
+            alive.simulated.hurry()
             for pair in alive.pairs:
                 run.pool.subscribe(pair, "50", ALL)
             await alive.until_live(*alive.pairs)
@@ -392,6 +395,7 @@ class Bursts:
         """Our metadata says it is there, the venue refuses it, each in its own way: the others live."""
         async with running([place], pairs=4) as run:
             alive = Alive(run, place)
+            alive.simulated.hurry()
             gone, *others = alive.pairs
             for pair in others:
                 run.pool.subscribe(pair, "full", BOOK)

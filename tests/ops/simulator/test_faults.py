@@ -45,3 +45,11 @@ def test_ending_by_name_tells_how_many_and_calls_back() -> None:
     assert faults.find("stall", OTHER) is not None
     assert faults.end("stall") == 1
     assert faults.end("stall") == 0
+
+
+def test_a_delta_that_waits_behind_its_successor_never_leaves_on_another_pairs_stream() -> None:
+    faults = Faults()
+    faults.add(Misbehaviour("reorder", "A/USDT", 1))
+    assert faults.outgoing("A/USDT", "books", b"a1", is_delta=True) == ()
+    assert faults.outgoing("B/USDT", "books", b"b1", is_delta=True) == (b"b1",)
+    assert faults.outgoing("A/USDT", "books", b"a2", is_delta=True) == (b"a2", b"a1")
