@@ -9,17 +9,26 @@ from difflib import get_close_matches
 from typing import Final
 
 from feeds.venue import Venue
-from feeds.venues import binance, bybit, htx, mexc, okx
+from feeds.venues import (
+    binance,
+    bybit,
+    htx,
+    kucoin,
+    kucoin_classic,
+    kucoin_recordings,
+    mexc,
+    okx,
+)
 from feeds.venues.history import History, Verifier
 from fleet.errors import ConfigError
 
 __all__ = ["VENUES", "History", "Verifier", "find", "history", "names"]
 
 _MARKETS: Final[tuple[Venue, ...]] = (
-    *binance.MARKETS, *bybit.MARKETS, *htx.MARKETS,
-    *mexc.MARKETS, *okx.MARKETS,
+    *binance.MARKETS, *bybit.MARKETS, *htx.MARKETS, *kucoin.MARKETS,
+    *kucoin_classic.MARKETS, *mexc.MARKETS, *okx.MARKETS,
 )  # fmt: skip
-_HISTORIES: Final[tuple[History, ...]] = okx.HISTORY
+_HISTORIES: Final[tuple[History, ...]] = (*kucoin_recordings.HISTORY, *okx.HISTORY)
 
 VENUES: Final[Mapping[tuple[str, str], Venue]] = {(venue.name, venue.market): venue for venue in _MARKETS}
 _HISTORY: Final = {(each.venue.name, each.venue.market): each for each in _HISTORIES}

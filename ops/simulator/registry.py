@@ -7,6 +7,7 @@ from ops.simulator.bybit.public import BybitPublic
 from ops.simulator.catalogue import Listing
 from ops.simulator.htx.spot import HtxSpotPublic
 from ops.simulator.htx.swap import HtxSwapPublic
+from ops.simulator.kucoin.public import KucoinClassicPublic, KucoinPublic
 from ops.simulator.mexc.contract_public import MexcContractPublic
 from ops.simulator.mexc.spot_public import MexcSpotPublic
 from ops.simulator.okx.public import OkxPublic
@@ -19,6 +20,10 @@ SIMULATED: dict[tuple[str, str], type[Venue]] = {
     ("okx", "futures"): OkxPublic,
     ("bybit", "spot"): BybitPublic,
     ("bybit", "futures"): BybitPublic,
+    ("kucoin", "spot"): KucoinPublic,
+    ("kucoin", "futures"): KucoinPublic,
+    ("kucoin_classic", "spot"): KucoinClassicPublic,
+    ("kucoin_classic", "futures"): KucoinClassicPublic,
     ("mexc", "spot"): MexcSpotPublic,
     ("mexc", "futures"): MexcContractPublic,
     ("htx", "spot"): HtxSpotPublic,
