@@ -12,6 +12,7 @@ from feeds.venue import Venue
 from feeds.venues import (
     binance,
     bybit,
+    coinex,
     htx,
     kucoin,
     kucoin_classic,
@@ -25,7 +26,7 @@ from fleet.errors import ConfigError
 __all__ = ["VENUES", "History", "Verifier", "find", "history", "names"]
 
 _MARKETS: Final[tuple[Venue, ...]] = (
-    *binance.MARKETS, *bybit.MARKETS, *htx.MARKETS, *kucoin.MARKETS,
+    *binance.MARKETS, *bybit.MARKETS, *coinex.MARKETS, *htx.MARKETS, *kucoin.MARKETS,
     *kucoin_classic.MARKETS, *mexc.MARKETS, *okx.MARKETS,
 )  # fmt: skip
 _HISTORIES: Final[tuple[History, ...]] = (*kucoin_recordings.HISTORY, *okx.HISTORY)

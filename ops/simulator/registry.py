@@ -5,6 +5,7 @@ from ops.simulator import catalogue
 from ops.simulator.binance.public import BinancePublic
 from ops.simulator.bybit.public import BybitPublic
 from ops.simulator.catalogue import Listing
+from ops.simulator.coinex.public import CoinExPublic
 from ops.simulator.htx.spot import HtxSpotPublic
 from ops.simulator.htx.swap import HtxSwapPublic
 from ops.simulator.kucoin.public import KucoinClassicPublic, KucoinPublic
@@ -24,6 +25,8 @@ SIMULATED: dict[tuple[str, str], type[Venue]] = {
     ("kucoin", "futures"): KucoinPublic,
     ("kucoin_classic", "spot"): KucoinClassicPublic,
     ("kucoin_classic", "futures"): KucoinClassicPublic,
+    ("coinex", "spot"): CoinExPublic,
+    ("coinex", "futures"): CoinExPublic,
     ("mexc", "spot"): MexcSpotPublic,
     ("mexc", "futures"): MexcContractPublic,
     ("htx", "spot"): HtxSpotPublic,

@@ -1,0 +1,1 @@
+"""CoinEx as a server: public websockets and REST, from venues/coinex.md."""
