@@ -14,6 +14,7 @@ from feeds.venues import (
     bybit,
     coinex,
     htx,
+    hyperliquid,
     kucoin,
     kucoin_classic,
     kucoin_recordings,
@@ -26,7 +27,7 @@ from fleet.errors import ConfigError
 __all__ = ["VENUES", "History", "Verifier", "find", "history", "names"]
 
 _MARKETS: Final[tuple[Venue, ...]] = (
-    *binance.MARKETS, *bybit.MARKETS, *coinex.MARKETS, *htx.MARKETS, *kucoin.MARKETS,
+    *binance.MARKETS, *bybit.MARKETS, *coinex.MARKETS, *htx.MARKETS, *hyperliquid.MARKETS, *kucoin.MARKETS,
     *kucoin_classic.MARKETS, *mexc.MARKETS, *okx.MARKETS,
 )  # fmt: skip
 _HISTORIES: Final[tuple[History, ...]] = (*kucoin_recordings.HISTORY, *okx.HISTORY)

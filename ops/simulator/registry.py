@@ -8,6 +8,7 @@ from ops.simulator.catalogue import Listing
 from ops.simulator.coinex.public import CoinExPublic
 from ops.simulator.htx.spot import HtxSpotPublic
 from ops.simulator.htx.swap import HtxSwapPublic
+from ops.simulator.hyperliquid.public import HyperliquidPublic
 from ops.simulator.kucoin.public import KucoinClassicPublic, KucoinPublic
 from ops.simulator.mexc.contract_public import MexcContractPublic
 from ops.simulator.mexc.spot_public import MexcSpotPublic
@@ -31,6 +32,8 @@ SIMULATED: dict[tuple[str, str], type[Venue]] = {
     ("mexc", "futures"): MexcContractPublic,
     ("htx", "spot"): HtxSpotPublic,
     ("htx", "futures"): HtxSwapPublic,
+    ("hyperliquid", "spot"): HyperliquidPublic,
+    ("hyperliquid", "futures"): HyperliquidPublic,
 }
 VENUE_MARKETS: tuple[tuple[str, str], ...] = tuple(SIMULATED)
 

@@ -1,0 +1,1 @@
+"""Hyperliquid as a server: public websockets and POST /info, from venues/hyperliquid.md."""
