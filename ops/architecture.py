@@ -60,6 +60,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "history": reference.history_columns,
     "venue books": reference.venue_books,
     "venue channels": reference.venue_channels,
+    "venue habits": reference.venue_habits,
     "venue limits": reference.venue_limits,
 }
 

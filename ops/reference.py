@@ -4,7 +4,7 @@ import ast
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -30,6 +30,7 @@ _KEY_TYPES = ("Hash", "String", "Stream", "Sorted set", "List", "Integer")
 _LIFE = re.compile(r"(permanent|expires?\b.*)$")
 _BOOTSTRAPS = {
     Bootstrap.REST: "snapshot by REST, deltas kept meanwhile",
+    Bootstrap.REQUEST: "snapshot asked for on the socket, deltas kept meanwhile",
     Bootstrap.IN_BAND: "the subscription begins with a snapshot",
     Bootstrap.IMAGES: "every message is a full image",
 }
@@ -189,7 +190,11 @@ def settings() -> str:
         if name in WITHOUT_EFFECT:
             meaning += ". *Accepted; without effect in this version*"
         default = "this host's name" if name == "egress" else _default(field.get_default(call_default_factory=True))
-        shown = "FLEET_VENUES__VENUE__MARKET__REST_URL, …__WS_URL, …__ENABLED" if name == "venues" else PREFIX + name.upper()
+        shown = (
+            "FLEET_VENUES__VENUE__MARKET__REST_URL, …__WS_URL, …__ENABLED"
+            if name == "venues"
+            else PREFIX + name.upper()
+        )
         rows.append((f"`{shown}`", default, meaning))
     return table(("setting", "default", "meaning"), rows)
 
@@ -284,8 +289,8 @@ def venue_books() -> str:
         for depth in DEPTHS:
             channel = venue.book_channel(depth)
             rows.append(
-                (name, market, depth, _topics(venue, depth, "book"), channel.depth, _BOOTSTRAPS[channel.bootstrap],
-                 channel.rule.name, channel.shortfall or "–")
+                (name, market, depth, _topics(venue, depth, "book"), channel.depth, channel.cadence, channel.evidence,
+                 _BOOTSTRAPS[channel.bootstrap], channel.shortfall or "–")
             )  # fmt: skip
     head = (
         "venue",
@@ -293,8 +298,9 @@ def venue_books() -> str:
         "depth asked",
         "channel (socket)",
         "levels a side",
+        "cadence",
+        "proof of continuity",
         "bootstrap",
-        "sequence rule",
         "cannot give",
     )
     return table(head, rows)
@@ -311,20 +317,54 @@ def venue_channels() -> str:
 
 def venue_limits() -> str:
     """What each venue enforces, as we keep it, and where it is reached."""
-    ask: tuple[tuple[str, Callable[[Venue], object]], ...] = (
-        ("REST", lambda v: v.rest_url),
-        ("websocket", lambda v: v.ws_url),
-        ("pairs a socket", lambda v: v.limits.pairs_per_connection),
-        ("topics a socket", lambda v: v.limits.topics_per_connection),
-        ("requests/s a socket", lambda v: f"{v.limits.requests_per_s:.3g}"),
-        ("connects/s", lambda v: f"{v.limits.connects_per_s:g}"),
-        ("REST weight/min", lambda v: v.limits.rest_weight_per_minute),
-        (
-            "lifetime of a socket",
-            lambda v: f"{v.limits.lifetime_ms / 3_600_000:g} h" if v.limits.lifetime_ms else "none",
-        ),
-        ("sequences comparable across sockets", lambda v: "yes" if v.sequence_comparable else "no"),
+    rows = []
+    for (name, market), venue in sorted(VENUES.items()):
+        limits = venue.limits
+        lifetime = f"{limits.lifetime_ms / 3_600_000:g} h" if limits.lifetime_ms else "none"
+        rows.append(
+            (name, market, venue.rest_url, venue.ws_url, str(limits.pairs_per_connection), str(limits.topics_per_connection),
+             f"{limits.requests_per_s:.3g}", f"{limits.connects_per_s:g}", str(limits.rest_weight_per_minute), lifetime)
+        )  # fmt: skip
+    head = (
+        "venue",
+        "market",
+        "REST",
+        "websocket",
+        "pairs a socket",
+        "topics a socket",
+        "requests/s a socket",
+        "connects/s",
+        "REST weight/min",
+        "lifetime of a socket",
     )
-    columns = sorted(VENUES.items())
-    rows = [(what, *(answer(venue) for _, venue in columns)) for what, answer in ask]
-    return table(("", *(f"{name} {market}" for (name, market), _ in columns)), rows)
+    return table(head, rows)
+
+
+def venue_habits() -> str:
+    """What is peculiar to each venue × market."""
+    rows = []
+    for (name, market), venue in sorted(VENUES.items()):
+        traits, keepalive = venue.traits, venue.keepalive
+        heartbeat = f"`{keepalive.text}`" if keepalive.text else "none of ours: the server pings"
+        if keepalive.every_ms:
+            heartbeat += f" every {keepalive.every_ms / 1000:g} s, whatever comes"
+        habits = [
+            text
+            for true, text in (
+                (traits.greets, "says welcome first"),
+                (venue.ticket_request(_route(venue)) is not None, "a token for every socket"),
+                (traits.replaces, "a request replaces the last one of its kind"),
+                (traits.unknown_closes, "an unknown symbol closes the socket"),
+                (traits.repeats_trades, "a subscription repeats trades, told once by us"),
+                (venue.limits.forbidden_ban_ms is not None, "HTTP 403 is a ban"),
+                (traits.off_because is not None, f"**off by default**: {traits.off_because}"),
+            )
+            if true
+        ]
+        comparable = "yes" if venue.sequence_comparable else "no: a seam at each handover"
+        rows.append((name, market, heartbeat, comparable, "; ".join(habits) or "–"))
+    return table(("venue", "market", "our heartbeat", "sequences comparable across sockets", "habits"), rows)
+
+
+def _route(venue: Venue) -> str:
+    return venue.topics(_sample(venue.market), "50", frozenset({"book"}))[0].route

@@ -118,7 +118,13 @@ async def test_a_request_with_a_body_is_a_post_of_json():
 
 @pytest.mark.parametrize(
     "status, headers, ban_ms",
-    [(429, ["Retry-After: 7"], 7_000), (429, ["gw-ratelimit-reset: 24617"], 24_617), (418, ["Retry-After: 120"], 120_000), (429, [], 10_000), (418, [], 120_000)],
+    [
+        (429, ["Retry-After: 7"], 7_000),
+        (429, ["gw-ratelimit-reset: 24617"], 24_617),
+        (418, ["Retry-After: 120"], 120_000),
+        (429, [], 10_000),
+        (418, [], 120_000),
+    ],
 )
 async def test_a_limit_bans_everybody_for_the_time_the_venue_names(status, headers, ban_ms):
     async with serving() as (rest, server, budget, url):

@@ -233,7 +233,9 @@ def test_an_answer_that_names_only_a_kind_is_for_the_oldest_unanswered_of_it():
     for symbol, kind in (("AAA", "depth"), ("BBB", "deals"), ("CCC", "depth")):
         subscriptions.add(Topic("main", f"prints:{symbol}", pair_of(symbol), "trades", kind=kind), None)
     asked(subscriptions)
-    said = [subscriptions.acknowledged(Ack(None, None, True, kind), 1.0) for kind in ("depth", "deals", "depth", "depth")]
+    said = [
+        subscriptions.acknowledged(Ack(None, None, True, kind), 1.0) for kind in ("depth", "deals", "depth", "depth")
+    ]
     assert [[each.topic.name for each in found] for found in said] == [
         ["prints:AAA"], ["prints:BBB"], ["prints:CCC"], []
     ]  # fmt: skip

@@ -74,10 +74,10 @@ MARKET: Final = "futures"
 PUBLIC: Final = "public"
 MARKET_ROUTE: Final = "market"
 
-_DIFF: Final = BookChannel("1000", RANGE_THEN_LINKED, Bootstrap.REST)
+_DIFF: Final = BookChannel("1000", RANGE_THEN_LINKED, Bootstrap.REST, cadence="100 ms", evidence="pu = last u")
 _BOOKS: Final = {
-    "bbo": BookChannel("bbo", IMAGES, Bootstrap.IMAGES),
-    "20": BookChannel("20", IMAGES, Bootstrap.IMAGES),
+    "bbo": BookChannel("bbo", IMAGES, Bootstrap.IMAGES, cadence="each change", evidence="images, u rises"),
+    "20": BookChannel("20", IMAGES, Bootstrap.IMAGES, cadence="100 ms", evidence="images, u rises"),
     "50": _DIFF,
     "full": msgspec.structs.replace(
         _DIFF, shortfall="snapshots end at 1000 levels a side; levels beyond appear when they change"

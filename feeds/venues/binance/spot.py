@@ -73,13 +73,15 @@ MARKET: Final = "spot"
 ROUTE: Final = "public"  # spot has one socket for everything
 
 _BOOKS: Final = {
-    "bbo": BookChannel("bbo", IMAGES, Bootstrap.IMAGES),
-    "20": BookChannel("20", IMAGES, Bootstrap.IMAGES),
-    "50": BookChannel("1000", CONTIGUOUS, Bootstrap.REST),
+    "bbo": BookChannel("bbo", IMAGES, Bootstrap.IMAGES, cadence="each change", evidence="images, u rises"),
+    "20": BookChannel("20", IMAGES, Bootstrap.IMAGES, cadence="100 ms", evidence="images, lastUpdateId rises"),
+    "50": BookChannel("1000", CONTIGUOUS, Bootstrap.REST, cadence="100 ms", evidence="U ≤ last u + 1"),
     "full": BookChannel(
         "5000",
         CONTIGUOUS,
         Bootstrap.REST,
+        cadence="100 ms",
+        evidence="U ≤ last u + 1",
         shortfall="snapshots end at 5000 levels a side; levels beyond appear when they change",
     ),
 }
