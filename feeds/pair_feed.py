@@ -41,6 +41,7 @@ SETTLED_MS = 60_000.0  # live for so long: the next resync starts without delay 
 CHECK_FIRST_MS = 10_000.0
 CHECK_MOST_MS = 1_800_000.0
 DEAF_MS = 5_000.0
+PROMISE_FACTOR, PROMISE_GRACE_MS = 1.25, 5_000.0
 OLD_MOST = 100  # messages older than the book in one row: not an overlap any more, the venue counts anew
 
 
@@ -257,10 +258,13 @@ class PairFeed:
         return self._want
 
     def silent_for_ms(self, now_ms: float) -> float | None:
-        """How long a live pair has been silent against its own rhythm, or deaf; None: nothing is wrong."""
+        """How long a live pair has been silent against its rhythm or the venue's promise, or deaf; None: nothing is wrong."""
         if not self.live:
             return None
         if now_ms >= self._venue_ahead_ms and self.messages == self._venue_ahead:
+            return now_ms - self.quiet_since_ms()
+        promised_ms = self.channel.speaks_every_ms
+        if promised_ms is not None and now_ms - self.quiet_since_ms() > PROMISE_FACTOR * promised_ms + PROMISE_GRACE_MS:
             return now_ms - self.quiet_since_ms()
         return self.rhythm.silent_for_ms(now_ms)
 

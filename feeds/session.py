@@ -307,7 +307,8 @@ class Session:
         """A live pair: silent against its rhythm, or quiet and to be marked?"""
         silent_ms = feed.silent_for_ms(now_ms)
         if silent_ms is not None:
-            text = f"no data for {silent_ms / 1000:.1f} s, usual are {feed.rhythm.usual_pause_ms / 1000:.1f} s at most"
+            usual_ms = feed.channel.speaks_every_ms or feed.rhythm.usual_pause_ms
+            text = f"no data for {silent_ms / 1000:.1f} s, usual are {usual_ms / 1000:.1f} s at most"
             entry.fetch = None
             feed.resync(ResetReason.SILENCE, text, wall_us, now_ms, out)
             return

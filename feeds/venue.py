@@ -96,6 +96,7 @@ class BookChannel(msgspec.Struct, frozen=True):
     bootstrap: Bootstrap
     shortfall: str | None = None  # what the task asked and the venue cannot give, in words
     proof: Callable[[], Proof] | None = None  # where messages carry evidence
+    speaks_every_ms: int | None = None  # the venue says something of a pair at least so often, changed or not
     cadence: str = ""  # how often it speaks, for people
     evidence: str = ""  # what proves that nothing is missing, for people
 

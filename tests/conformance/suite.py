@@ -15,7 +15,7 @@ from books.events import Bbo, Delta, Reset, ResetReason, Snapshot, SnapshotReaso
 from books.sequence import Relation
 from feeds.budgets import rate_of
 from feeds.market import Market, PairState
-from feeds.venue import Bootstrap
+from feeds.venue import Bootstrap, InstrumentStatus
 from feeds.venues import VENUES
 from fleet.pair import Pair
 from ops.simulator import registry
@@ -300,15 +300,24 @@ class Conformance:
         alive.run.pool.unsubscribe(wrong)
 
     async def test_what_does_not_trade_is_a_visible_state(self, alive: Alive) -> None:
-        """Whatever the venue lists and does not trade is halted, delisted or refused with a reason, never silence."""
+        """Whatever the venue lists and does not trade is halted, delisted or refused with a reason, never silence. Where its
+        metadata does not say so, the book is empty, not invented."""
         instruments = alive.market.loader.instruments
         assert instruments is not None
         for listing in alive.simulated.listings.values():
             if listing.trading and listing.kind in ("spot", "linear") and ":" not in listing.pair:
                 continue
             pair = Pair(*alive.place, listing.pair)
-            if pair in instruments.by_pair:
-                assert instruments.by_pair[pair].status in ("halted", "delisted")
+            known = instruments.by_pair.get(pair)
+            if known is not None and known.status is not InstrumentStatus.TRADING:
+                continue
+            if known is not None:
+                alive.run.pool.subscribe(pair, "full", BOOK)
+                await alive.until_live(pair)
+                feed = alive.run.pool.feed(pair)
+                assert feed is not None
+                assert dict(feed.book.bids) == dict(feed.book.asks) == {}
+                alive.run.pool.unsubscribe(pair)
                 continue
             alive.run.pool.subscribe(pair, "full", BOOK)
             await alive.until(lambda pair=pair: alive.listener.refused.get(pair), f"{listing.id} refused")

@@ -363,6 +363,16 @@ def test_a_quiet_pair_is_checked_ever_more_rarely_and_stays_live_if_the_venue_ag
     assert out == []
 
 
+def test_a_pair_of_which_the_venue_promises_to_speak_is_silent_when_it_does_not_whatever_its_rhythm():
+    channel = BookChannel("20", IMAGES, Bootstrap.IMAGES, speaks_every_ms=60_000)
+    feed, out = PairFeed(PAIR, channel, random.Random(1)), []
+    feed.image(snapshot(100), 1_000.0, out)
+    assert feed.silent_for_ms(80_000.0) is None
+    assert feed.silent_for_ms(82_000.0) == pytest.approx(81_000.0)
+    feed.image(snapshot(101), 82_000.0, out)
+    assert feed.silent_for_ms(82_001.0) is None
+
+
 def test_a_subscription_that_never_delivers_is_found_out_by_the_check():
     feed, out = live_feed(), []
     feed.measure(11_000.0)

@@ -273,6 +273,7 @@ def _channel(levels: int) -> BookChannel:
         IMAGES,
         Bootstrap.IN_BAND,
         proof=partial(Checksum, levels),
+        speaks_every_ms=60_000,  # a full image a minute
         cadence="200 ms",
         evidence=f"CRC32 of {levels} levels a side",
     )

@@ -76,7 +76,12 @@ PING: Final = '{"method":"ping"}'
 GREETING: Final = "Websocket connection established."
 
 _LEVELS: Final = BookChannel(
-    "20", IMAGES, Bootstrap.IMAGES, cadence="5.0-5.6 s", evidence="none, none needed: each message is the whole book"
+    "20",
+    IMAGES,
+    Bootstrap.IMAGES,
+    speaks_every_ms=5_600,
+    cadence="5.0-5.6 s",
+    evidence="none, none needed: each message is the whole book",
 )
 _SHORT: Final = msgspec.structs.replace(_LEVELS, shortfall="Hyperliquid gives 20 levels a side, about every 5 s")
 _BOOKS: Final = {

@@ -68,7 +68,9 @@ NOTHING_BEFORE: Final = -1
 # Asking again would be refused again: malformed, unknown, wrong path, login or tier needed, channels that exclude another.
 FATAL: Final = frozenset({"60011", "60012", "60013", "60018", "60029", "60030", "64001", "64002", "64003", "64004"})
 
-_DEEPEST: Final = BookChannel("400", LINKED, Bootstrap.IN_BAND, cadence="100 ms", evidence="prevSeqId = last seqId")
+_DEEPEST: Final = BookChannel(
+    "400", LINKED, Bootstrap.IN_BAND, cadence="100 ms", evidence="prevSeqId = last seqId", speaks_every_ms=90_000
+)
 _BOOKS: Final = {
     "bbo": BookChannel(
         "bbo", IMAGES, Bootstrap.IMAGES, cadence="10 ms, when it changed", evidence="images, seqId rises"
