@@ -8,14 +8,15 @@ successor's book is no older than the book published so far:
     images                   a difference of two images is no delta to a third: equal sequences or Snapshot(seam)
     not comparable           Snapshot(seam), as soon as the successor is live
     old book not live        the successor's events as they are
-    no book here (trades)    the first event of the successor; a trade may be told twice, never silently lost
+    no book here             the first event of the successor
+    trades                   of both connections while both are there, each id once: the one that hears it first tells it
 
-What the old connection says of a moved pair, and the successor of an unmoved one, is dropped.
+What else the old connection says of a moved pair, and the successor of an unmoved one, is dropped.
 """
 
 from collections.abc import Callable, Iterable
 
-from books.events import Delta, Event, Snapshot, SnapshotReason
+from books.events import Delta, Event, Snapshot, SnapshotReason, Trade
 from books.sequence import Relation
 from feeds.pair_feed import PairFeed
 from feeds.venue import Bootstrap
@@ -40,6 +41,7 @@ class Handover:
         self.waiting = set(pairs)
         self.seams = 0
         self._told: dict[Pair, int] = {}  # moved without a word at this sequence, which must not be told again
+        self._trades: set[tuple[Pair, str]] = set()  # told since the handover began; it lasts seconds
         self._old = old
         self._new = new
         self._comparable = comparable
@@ -52,16 +54,26 @@ class Handover:
 
     def from_old(self, pair: Pair, event: Event) -> None:
         """An event of the connection that will end."""
-        if pair in self.waiting:
+        if type(event) is Trade:
+            self._tell_trade(pair, event)
+        elif pair in self.waiting:
             self._emit(pair, event)
 
     def from_new(self, pair: Pair, event: Event) -> None:
         """An event of its successor."""
-        if pair not in self.waiting:
+        if type(event) is Trade:
+            if pair in self.waiting and (self._old(pair) is None or self._new(pair) is None):
+                self._move(pair)
+            self._tell_trade(pair, event)
+        elif pair not in self.waiting:
             # a snapshot and the delta that ends exactly there have one sequence: the pair moved at the first of them
             if not self._told or not isinstance(event, Delta) or self._told.pop(pair, None) != event.sequence:
                 self._emit(pair, event)
-            return
+        else:
+            self._from_successor(pair, event)
+
+    def _from_successor(self, pair: Pair, event: Event) -> None:
+        """An event of a pair that has yet to move."""
         old, new = self._old(pair), self._new(pair)
         if new is None or old is None:
             self._move(pair)
@@ -107,6 +119,13 @@ class Handover:
         self._move(pair)
         self.seams += 1
         self._emit(pair, _image(new, SnapshotReason.SEAM, event.received_us))
+
+    def _tell_trade(self, pair: Pair, trade: Trade) -> None:
+        if trade.trade_id:
+            if (pair, trade.trade_id) in self._trades:
+                return
+            self._trades.add((pair, trade.trade_id))
+        self._emit(pair, trade)
 
     def _move(self, pair: Pair) -> None:
         self._moved(pair)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from books.events import Event
 from feeds.connection import Connection, Down
 from feeds.instruments import ask, budget_name
-from feeds.outputs import Failure, Fetch, Output, PairRefused, Ping, Reconnect, Replace, Sample, Send
+from feeds.outputs import Failure, Fetch, Output, PairRefused, Ping, Reconnect, Replace, Sample, Send, is_event
 from feeds.rest import Budget, Rest
-from feeds.session import Session, is_event
+from feeds.session import Session
 from feeds.venue import Instrument, Undecodable
 from fleet import backoff, clock
 from fleet.errors import FleetError

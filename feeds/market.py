@@ -21,6 +21,8 @@ from fleet.errors import ConfigError
 from fleet.pair import Pair
 
 HANDOVER_MOST_S = 45.0  # announcements come about a minute ahead
+SETTLE_LOOK_S = 0.1
+SETTLE_MOST_S = 5.0  # books have moved: how long the topics without a book are waited for
 
 _log = logging.getLogger(__name__)
 
@@ -284,6 +286,7 @@ class Market:
             wanted, instrument = self._wanted.get(pair), instruments.by_pair.get(pair)
             if wanted is not None and instrument is not None:
                 successor.add(instrument, wanted.depth, wanted.channels)
+        successor.session.inherit(link.session)
         self._group.create_task(
             self._hand_over(link, successor, handover, done), name=f"handover {link.connection.url}"
         )
@@ -298,6 +301,12 @@ class Market:
                 _log.warning("%r: %d pairs did not move in time", link, len(handover.waiting))
                 if successor.session.is_open or not link.session.is_open:
                     break  # else there is nothing better than the old one
+        try:
+            async with asyncio.timeout(SETTLE_MOST_S):
+                while link.session.is_open and not successor.session.settled:  # noqa: ASYNC110 - a session has no event
+                    await asyncio.sleep(SETTLE_LOOK_S)
+        except TimeoutError:
+            _log.warning("%r: not everything was acknowledged in time", successor)
         self._end(link, "replaced")
         handover.settle(clock.wall_us())
         successor.emit = self._owner.event

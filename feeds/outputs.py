@@ -1,10 +1,11 @@
 """PURE. What a session wants done, beside the events it gives out. The link carries it out and decides nothing."""
 
 from enum import StrEnum
+from typing import TypeGuard
 
 import msgspec
 
-from books.events import Event
+from books.events import Bbo, Delta, Event, Mark, Reset, Snapshot, Trade
 from feeds.venue import RestRequest
 from fleet.pair import Pair
 
@@ -55,6 +56,14 @@ class PairRefused(msgspec.Struct, frozen=True):
 SAMPLE_BYTES = 2000
 
 Output = Event | Send | Ping | Fetch | Reconnect | Replace | Sample | PairRefused
+
+
+_IS_EVENT = {Snapshot, Delta, Reset, Mark, Bbo, Trade}
+
+
+def is_event(output: Output) -> TypeGuard[Event]:
+    """Whether an output is to be published, not carried out."""
+    return type(output) in _IS_EVENT
 
 
 class FailureKind(StrEnum):

@@ -23,10 +23,10 @@ import msgspec
 
 from books.book import Level
 from books.events import Event
-from feeds.outputs import Fetch, Output, Sample
+from feeds.outputs import Fetch, Output, Sample, is_event
 from feeds.recorded_venue import ALL_ACKNOWLEDGED, DELTAS, ROUTE, BookTopic, Contents, RawInstruments, RecordedVenue
 from feeds.recording import Recorded, read_file, read_recording
-from feeds.session import Session, is_event
+from feeds.session import Session
 from feeds.venue import Instrument, Instruments, Undecodable, Venue
 from feeds.venues import Verifier, history
 from fleet.errors import ConfigError, FleetError

@@ -11,9 +11,8 @@ MARK_MS on a connection proved alive (`feeds.liveness`) gets a Mark; one that is
 
 import random
 from collections.abc import KeysView
-from typing import TypeGuard
 
-from books.events import Bbo, Delta, Event, Mark, Reset, ResetReason, Snapshot, SnapshotReason, Trade
+from books.events import Bbo, Delta, Mark, ResetReason, Snapshot, SnapshotReason, Trade
 from feeds.feed_words import Want
 from feeds.liveness import Health, Liveness
 from feeds.outputs import Failure, Fetch, Output, PairRefused, Ping, Reconnect, Replace, Send
@@ -42,13 +41,6 @@ from fleet.pair import Pair
 MARK_MS = 10_000.0
 MEASURE_MS = 1_000.0
 WELCOME_MS = 10_000.0
-
-_IS_EVENT = {Snapshot, Delta, Reset, Mark, Bbo, Trade}
-
-
-def is_event(output: Output) -> TypeGuard[Event]:
-    """Whether an output is to be published, not carried out."""
-    return type(output) in _IS_EVENT
 
 
 class Session:
@@ -80,8 +72,7 @@ class Session:
 
     def __repr__(self) -> str:
         live = sum(feed.live for feed in self.feeds.values())
-        state = "open" if self.is_open else "closed"
-        return f"<Session {self.venue.name}:{self.venue.market}/{self.route} {state} {live}/{len(self.feeds)} live>"
+        return f"<Session {self.venue.name}:{self.venue.market}/{self.route} {live}/{len(self.feeds)} live>"
 
     @property
     def pairs(self) -> KeysView[Pair]:
@@ -103,6 +94,11 @@ class Session:
         """Subscriptions that had to be made again."""
         return self._subscriptions.renewals
 
+    @property
+    def settled(self) -> bool:
+        """Whether every topic that is wanted here has been acknowledged."""
+        return self._subscriptions.settled
+
     def proved(self, now_ms: float) -> bool:
         """Whether the connection is known to be alive: something was heard within liveness.PROVED_MS."""
         return self.is_open and self._liveness.proved(now_ms)
@@ -110,6 +106,11 @@ class Session:
     def had_data(self) -> bool:
         """Whether the socket that is open, or was last, brought market data."""
         return self._had_data or any(feed.last_message_ms is not None for feed in self.feeds.values())
+
+    def inherit(self, other: "Session") -> None:
+        """Know the trades that another session of the same pairs has told."""
+        for pair in self._pairs.keys() & other._pairs.keys():
+            self._pairs[pair].inherit(other._pairs[pair])
 
     # ── pairs ────────────────────────────────────────────────────────────────────────────────────────────────────
 

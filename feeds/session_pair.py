@@ -35,6 +35,10 @@ class SessionPair:
         differs, self._best = best != self._best, best
         return differs
 
+    def inherit(self, other: "SessionPair") -> None:
+        """Know the trades that another connection has told."""
+        self._known_trades = dict(other._known_trades)
+
     def is_new(self, trade: Trade) -> bool:
         """Whether a trade was not told before, as far as TRADES_KNOWN ids reach. One without an id always is."""
         known = self._known_trades

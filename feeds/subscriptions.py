@@ -11,8 +11,7 @@ costs itself alone; one that is refused as a whole for one named topic is repeat
 the socket without a word, what was unanswered then is asked for one by one and last; what closes it CONVICTED times while
 nothing else is unanswered is refused.
 
-Requests are paced by the venue's limit, evenly. Limits below one a second are hourly budgets: a tenth of an hour's budget may
-be used at once, the rest flows evenly, so no hour ever exceeds it.
+Requests are paced by the venue's limit (`feeds.pacer`).
 """
 
 import random
@@ -20,6 +19,7 @@ from collections import deque
 from enum import StrEnum
 
 from feeds.feed_words import NEVER
+from feeds.pacer import Pacer
 from feeds.pair_feed import PairFeed
 from feeds.venue import Ack, Refusal, Topic, Venue
 
@@ -71,33 +71,6 @@ class Subscription:
         return self.feed.live
 
 
-class Pacer:
-    """Token bucket over a connection's requests."""
-
-    __slots__ = ("_at_ms", "_most", "_per_ms", "_tokens")
-
-    def __init__(self, requests_per_s: float) -> None:
-        if requests_per_s >= 1.0:
-            self._most, self._per_ms = max(1.0, requests_per_s / 10.0), requests_per_s / 1000.0
-        else:
-            self._most, self._per_ms = max(1.0, requests_per_s * 360.0), requests_per_s * 0.9 / 1000.0
-        self._tokens = self._most
-        self._at_ms = 0.0
-
-    def start(self, now_ms: float) -> None:
-        """A new connection: the venue counts anew."""
-        self._tokens, self._at_ms = self._most, now_ms
-
-    def take(self, now_ms: float) -> bool:
-        """Whether a request may be sent now; if so it is counted."""
-        self._tokens = min(self._most, self._tokens + (now_ms - self._at_ms) * self._per_ms)
-        self._at_ms = now_ms
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
-
-
 class Subscriptions:
     """All topics of one connection, by name. `renewals` counts what had to be subscribed again."""
 
@@ -112,6 +85,11 @@ class Subscriptions:
         self._requests: dict[str, list[Subscription]] = {}
         self._snapshots: deque[str] = deque()  # topics whose snapshot is to be asked for
         self._asked: dict[str, tuple[str, float]] = {}  # topic → the id of the request for its snapshot, and when
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that is wanted has been acknowledged."""
+        return self._open and all(each.phase is Phase.ACKED for each in self.by_name.values())
 
     def add(self, topic: Topic, feed: PairFeed | None) -> None:
         """Want a topic."""

@@ -1,4 +1,4 @@
-"""`fleet demo`: the whole system on this machine, from nothing: embedded servers, simulated venues, two daemons.
+"""`fleet demo`: the whole system on this machine, from nothing: embedded servers, all venues simulated, two daemons.
 
 It needs no server, account or internet. With a terminal it shows `fleet top`; with `seconds` it runs headless. Either way it
 ends with one line of JSON, and with an error unless every pair was live and history equals the stream.
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from feeds import venues
 from fleet import clock
 from fleet.config import PREFIX, Settings, environment, load
 from fleet.errors import FleetError
@@ -31,14 +32,17 @@ from ops.embedded.clickhouse import EmbeddedClickHouse
 from ops.embedded.process import ServerProcess
 from ops.embedded.redis import EmbeddedRedis
 from ops.interruption import Interruption
+from ops.simulator import registry
 from ops.up import Up
 
 if TYPE_CHECKING:
     from ops.top.terminal import Terminal
 
 DAEMONS = 2
-BASES = ("BTC", "ETH", "SOL", "XRP", "DOGE", "ADA")
-MARKETS = (("binance", "spot"), ("binance", "futures"), ("okx", "spot"), ("okx", "futures"))
+OLDER = {"kucoin_classic"}  # the sockets of before of a venue that is here with its new ones
+MARKETS = tuple(one for one in registry.VENUE_MARKETS if one[0] not in OLDER)
+PAIRS = 3  # of each market: enough for every kind of book, and light on two cores
+DEPTHS = ("50", "20", "full")
 LIVE_WITHIN_S = 60.0
 LIVE_AGAIN_WITHIN_S = 10.0  # a pair that was just resubscribed is no failure
 SIMULATOR_READY_S = 20.0
@@ -56,12 +60,10 @@ def tasks() -> list[Task]:
     """What the demo's fleet is asked to do: every market, different depths and channels, two paper grids."""
     wanted = []
     for venue, market in MARKETS:
-        for index, base in enumerate(BASES):
-            depth = ("full" if venue == "okx" else "50", "20", "50")[index % 3]
-            channels = frozenset({"book", "bbo", "trades"} if base == "BTC" else {"book"})
-            wanted.append(
-                Task(table="MONITORING", pair=Pair(venue, market, f"{base}/USDT"), depth=depth, channels=channels)
-            )
+        for index, pair in enumerate(registry.pairs(venue, market, PAIRS)):
+            channels = frozenset({"book", "bbo", "trades"} if index == 0 else {"book"})
+            task = Task(table="MONITORING", pair=Pair(venue, market, pair), depth=DEPTHS[index], channels=channels)
+            wanted.append(task)
     grids = [Task(table="TRADE", pair=pair, strategy="grid", params=params, priority=2) for pair, params in GRIDS]
     return [*wanted, *grids]
 
@@ -91,7 +93,10 @@ async def demo(seconds: float | None, terminal: "Terminal | None" = None) -> int
 
 
 async def _run(folder: Path, seconds: float | None, terminal: "Terminal | None", stop: Interruption) -> Summary:
-    _say("starting Redis, ClickHouse and simulated Binance and OKX …")
+    names = sorted({venue for venue, _ in MARKETS})
+    _say(f"starting Redis, ClickHouse and {len(MARKETS)} simulated markets: {', '.join(names)} …")
+    if off := sorted({venue for venue, market in MARKETS if _is_off(venue, market)}):
+        _say(f"{', '.join(off)}: off by default, turned on for this demo (`fleet doctor --venues` says why)")
     async with _servers(folder) as (environ, endpoints):
         settings, log = load(environ=environ), folder / "daemons.log"
         async with Check(settings, [task.pair for task in tasks()]) as check:
@@ -136,7 +141,10 @@ async def _servers(folder: Path) -> AsyncIterator[tuple[dict[str, str], Endpoint
     """Redis, ClickHouse and the simulated venues: the settings that point to them, and the simulator's endpoints."""
     async with EmbeddedRedis(folder / "redis") as redis, EmbeddedClickHouse(folder / "clickhouse") as clickhouse:
         simulator = ServerProcess(
-            "venue simulator", [sys.executable, "-m", "ops.simulator"], directory=Path.cwd(), log=folder / "sim.log"
+            "venue simulator",
+            [sys.executable, "-m", "ops.simulator", *map(":".join, MARKETS), "--pairs", str(PAIRS)],
+            directory=Path.cwd(),
+            log=folder / "sim.log",
         )
         simulator.start()
         try:
@@ -160,9 +168,15 @@ async def _servers(folder: Path) -> AsyncIterator[tuple[dict[str, str], Endpoint
             for end in endpoints:
                 name = f"FLEET_VENUES__{end['venue'].upper()}__{end['market'].upper()}__"
                 environ |= {name + "REST_URL": end["rest_url"], name + "WS_URL": end["ws_url"]}
+                if _is_off(end["venue"], end["market"]):
+                    environ[name + "ENABLED"] = "true"
             yield environ, endpoints
         finally:
             await simulator.stop(5.0)
+
+
+def _is_off(venue: str, market: str) -> bool:
+    return venues.find(venue, market).traits.off_because is not None
 
 
 async def _prepare(settings: Settings) -> None:

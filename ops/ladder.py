@@ -62,9 +62,10 @@ def heading(book: LoadedBook, width: int) -> RenderableType:
     title.append(f"   {len(book.bids)} bids, {len(book.asks)} asks")
     if book.depth:
         title.append(f"   depth {book.depth}")
+    venue = f"{_since(book, book.venue_ms)} ago" if book.venue_ms else "says no time"
     ages = (
         f"age {shown.age(book.age_ms)}   published {_since(book, book.published_ms)} ago   "
-        f"received {_since(book, book.received_us // 1000)} ago   venue {_since(book, book.venue_ms)} ago"
+        f"received {_since(book, book.received_us // 1000)} ago   venue {venue}"
     )
     numbers = f"sequence {'-' if book.sequence is None else book.sequence}   n {book.n}   epoch {book.epoch}"
     numbers += f"   owner {shown.member(book.owner)}"

@@ -345,7 +345,9 @@ def venue_habits() -> str:
     rows = []
     for (name, market), venue in sorted(VENUES.items()):
         traits, keepalive = venue.traits, venue.keepalive
-        heartbeat = f"`{keepalive.text}`" if keepalive.text else "none of ours: the server pings"
+        heartbeat = (
+            f"`{keepalive.text}`" if keepalive.text else "PING frame" if keepalive.probe else "none: the server pings"
+        )
         if keepalive.every_ms:
             heartbeat += f" every {keepalive.every_ms / 1000:g} s, whatever comes"
         habits = [

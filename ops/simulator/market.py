@@ -74,7 +74,7 @@ class SimulatedInstrument:
         self._bursting = False
         self._active = False
         self._half = HalfStep()
-        waves = random.Random(f"reference of {listing.base}/{listing.quote}")
+        waves = random.Random(f"reference of {listing.base}/USDT")  # dollars of any issuer are dollars
         self._waves = [(waves.uniform(200, 600) * 8**k, waves.uniform(0, math.tau), 4e-4 * 3**k) for k in range(3)]
         self._fill()
 

@@ -27,6 +27,7 @@ PUMP_MS = 20
 _PHASES = 5  # 5 x 20 ms = one interval of 100 ms
 _QUOTE_LAG = 2  # pump turns between the two halves of an interval
 _AWAKE_MS = 60_000.0  # a book that REST asked for keeps moving this long
+_UNAVAILABLE = Response(503, b'{"msg":"Service Unavailable."}')
 _MAX_BACKLOG = 16 * 1024 * 1024  # bytes unread by a client before the venue drops it
 
 
@@ -244,7 +245,7 @@ class Venue(ABC):
             return self.control(request)
         refused = self.faults.find("refuse")
         if refused is not None:
-            response: Response | None = None if refused.options["hard"] else _unavailable()
+            response: Response | None = None if refused.options["hard"] else _UNAVAILABLE
         else:
             limited = self.faults.find("rate_limit")
             response = self.rate_limited(**limited.options) if limited else self.rest(request)
@@ -255,7 +256,7 @@ class Venue(ABC):
     def admit(self, peer: Peer, request: Request) -> Response | None:
         """Whether a websocket may open; a response refuses it (status 0 = cut)."""
         refused = self.faults.find("refuse")
-        response = (Response(0, b"") if refused.options["hard"] else _unavailable()) if refused else None
+        response = (Response(0, b"") if refused.options["hard"] else _UNAVAILABLE) if refused else None
         response = response or self.refuse_websocket(request)
         if response is not None:
             self.stats.connects_refused += 1
@@ -395,7 +396,3 @@ class Venue(ABC):
         if peer.backlog > _MAX_BACKLOG:
             self.breach("slow consumer")
             peer.abort()
-
-
-def _unavailable() -> Response:
-    return Response(503, b'{"msg":"Service Unavailable."}')

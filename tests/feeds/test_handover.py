@@ -178,14 +178,34 @@ def test_a_pair_that_is_not_live_on_the_old_connection_moves_when_the_new_one_is
     assert moving.out[-1].reason is SnapshotReason.RESYNC
 
 
-def test_trades_move_with_the_first_of_the_successor():
+def trade(number: int) -> Trade:
+    return Trade(pair=PAIR, received_us=1, price="1", amount="1", side="buy", trade_id=str(number))
+
+
+def told_trades(moving: Moving) -> list[str]:
+    return [event.trade_id for event in moving.out if isinstance(event, Trade)]
+
+
+def test_trades_without_a_book_move_with_the_first_of_the_successor_and_each_is_told_once():
     moving = Moving(with_book=False)
-    trade = Trade(pair=PAIR, received_us=1, price="1", amount="1", side="buy", trade_id="7")
-    moving.handover.from_old(PAIR, trade)
-    moving.handover.from_new(PAIR, trade)
-    moving.handover.from_old(PAIR, trade)
-    assert len(moving.out) == 2
-    assert moving.done == 1
+    moving.handover.from_old(PAIR, trade(7))
+    moving.handover.from_new(PAIR, trade(7))
+    assert (moving.moves, moving.done) == ([PAIR], 1)
+    moving.handover.from_old(PAIR, trade(8))
+    moving.handover.from_new(PAIR, trade(8))
+    assert told_trades(moving) == ["7", "8"]
+
+
+def test_a_trade_that_only_one_of_two_connections_brings_is_told_whenever_the_book_moves():
+    moving = Moving()
+    moving.from_old("snapshot", snapshot(10))
+    moving.handover.from_new(PAIR, trade(1))  # the successor is first, its book has yet to move
+    moving.from_new("snapshot", snapshot(10))
+    assert moving.moves == [PAIR]
+    moving.handover.from_old(PAIR, trade(1))
+    moving.handover.from_old(PAIR, trade(2))  # the old one is first, the book has moved
+    moving.handover.from_new(PAIR, trade(2))
+    assert told_trades(moving) == ["1", "2"]
 
 
 def test_best_prices_of_the_successor_wait_for_its_book():

@@ -6,9 +6,9 @@ import random
 import pytest
 
 from books.events import Bbo, Delta, Mark, Reset, ResetReason, Snapshot, Trade
-from feeds.outputs import Failure, FailureKind, Fetch, PairRefused, Ping, Reconnect, Replace, Sample, Send
+from feeds.outputs import Failure, FailureKind, Fetch, PairRefused, Ping, Reconnect, Replace, Sample, Send, is_event
 from feeds.sampling import SAMPLES_PER_MINUTE
-from feeds.session import MARK_MS, Session, is_event
+from feeds.session import MARK_MS, Session
 from feeds.venue import Instruments, Keepalive
 from tests.support.fake_venue import FakeVenue, instrument, pair_of
 

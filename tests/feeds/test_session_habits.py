@@ -162,6 +162,27 @@ def test_trades_that_a_venue_repeats_at_a_subscription_are_told_once(repeats, to
     assert heard == told
 
 
+def test_a_successor_knows_the_trades_that_were_told_before_it():
+    drivers = [Driver(FakeVenue(Traits(repeats_trades=True)), route="other") for _ in range(2)]
+    told = []
+    for driver in drivers:
+        driver.add("AAA", channels=frozenset({"trades"}))
+        driver.session.inherit(drivers[0].session)
+        driver.open()
+        for each in ("t1", "t2"):
+            told += [trade.trade_id for trade in driver.receive(t="trade", topic="prints:AAA", id=each)]
+    assert told == ["t1", "t2"]
+
+
+def test_a_session_is_settled_when_everything_wanted_is_acknowledged(driver):
+    driver.add("AAA")
+    assert not driver.session.settled
+    driver.open()
+    assert not driver.session.settled
+    driver.ack()
+    assert driver.session.settled
+
+
 def test_best_prices_that_a_venue_repeats_are_told_once(driver):
     driver.add("AAA", "full", frozenset({"bbo"}))
     driver.open()

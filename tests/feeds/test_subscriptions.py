@@ -6,7 +6,8 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feeds.subscriptions import ACK_MS, LEAVE_MS, Pacer, Phase, Subscriptions
+from feeds.pacer import Pacer
+from feeds.subscriptions import ACK_MS, LEAVE_MS, Phase, Subscriptions
 from feeds.venue import Ack, Refusal, Topic, Traits
 from tests.support.fake_venue import FakeVenue, pair_of
 

@@ -154,7 +154,7 @@ def test_every_kind_of_real_contract_answer_is_understood(recorded: Path) -> Non
         for frame in frames_of(recorded, "futures/captured_202609.jsonl")
         for message in CONTRACTS.decode(frame, 1, RawInstruments(CONTRACTS))
     ]
-    assert said[0] == Ack(None, None, True)
+    assert said[0] == Ack(None, None, True, "depth")
     assert {getattr(one, "topic", "") for one in said[1:4]} == {
         "depth:NOPE_USDT",
         "depth.full:NOPE_USDT",

@@ -112,7 +112,7 @@ def test_the_same_pair_costs_about_the_same_everywhere(venue: str, market: str) 
     for listing in listings(venue, market, 24)[:24]:
         one = SimulatedInstrument(listing, seed=f"{venue}{market}", rate=50)
         reference = SimulatedInstrument(
-            next(x for x in listings("binance", "spot", 24) if x.pair == listing.pair), seed="x", rate=50
+            next(x for x in listings("binance", "spot", 24) if x.base == listing.base), seed="x", rate=50
         )
         live(one, 60)
         live(reference, 60)

@@ -38,7 +38,8 @@ async def test_the_same_seed_serves_the_same_books() -> None:
     books = []
     for seed in (7, 7, 8):
         async with Simulator(pairs=2, seed=seed) as simulator:
-            books.append([simulator.venue(e["venue"], e["market"]).book("ETH/USDT") for e in simulator.endpoints])
+            places = [(each["venue"], each["market"]) for each in simulator.endpoints]
+            books.append([simulator.venue(*place).book(simulator.pairs_of(*place)[1]) for place in places])
     assert books[0] == books[1]
     assert books[0] != books[2]
 
