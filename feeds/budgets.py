@@ -29,10 +29,12 @@ class Rate(NamedTuple):
 def rate_of(limits: Limits, what: str) -> Rate:
     """The bucket of `rest` (weight a minute) or `connect` (sockets)."""
     if what == "rest":
-        per_minute = limits.rest_weight_per_minute * SHARE
-        # a full bucket and a minute's refill together must not exceed a minute's share; two thirds at once, because
-        # most of it is spent at the start, on snapshots
-        return Rate(per_minute * 2 / 3, per_minute / 3 / 60)
+        # a full bucket and a window's refill together must not exceed a window's share; of a minute two thirds at once,
+        # because most of it is spent at the start, on snapshots; of shorter windows less, since they come again soon
+        window_s = limits.rest_window_ms / 1000
+        most = limits.rest_weight_per_minute * SHARE * window_s / 60
+        at_once = most * (2 / 3 if window_s >= 60 else 1 / 4)
+        return Rate(at_once, (most - at_once) / window_s)
     # one at a time: a burst and what flows in behind it would be more in one second than the venue allows
     return Rate(1.0, limits.connects_per_s * SHARE)
 

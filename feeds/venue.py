@@ -131,6 +131,7 @@ class Limits(msgspec.Struct, frozen=True):
     requests_per_s: float  # per connection, room for pongs left
     connects_per_s: float  # per egress address
     rest_weight_per_minute: int  # per egress address
+    rest_window_ms: int = 60_000  # over so long the venue counts it
     lifetime_ms: int | None = None  # the venue ends a socket after this
     forbidden_ban_ms: int | None = None  # HTTP 403 is an answer to too many requests: everybody waits so long
 

@@ -27,9 +27,9 @@ from fleet.pair import parse_pair
 SUCCESS: Final = "200000"
 SNAPSHOT_LEVELS: Final = {"spot": "100", "futures": "1000"}  # a side
 REST_URLS: Final = {"spot": "https://api.kucoin.com", "futures": "https://api-futures.kucoin.com"}
-# The public pool is 2000 in 30 s and address, for spot and futures together (section 7). A market takes three eighths of it:
-# its budget is its own, and the other market, or the other generation that is being started instead, needs some too.
-REST_WEIGHT_PER_MINUTE: Final = 1500
+# The public pool is 2000 in 30 s and address, for both markets and both generations together (section 7): a quarter each.
+REST_WINDOW_MS: Final = 30_000
+REST_WEIGHT_PER_MINUTE: Final = 1000
 
 _PERPETUAL: Final = "FFWCSX"
 _TICK_FIELDS: Final = {"spot": "priceIncrement", "futures": "tickSize"}

@@ -397,7 +397,8 @@ class Bursts:
             alive.simulated.misbehave("close_all")
             await alive.until(lambda: not alive.run.is_live(*alive.pairs), "resets")
             await alive.until_live(*alive.pairs)
-            assert alive.simulated.stats.limit_breaches == {}
+            breaches = alive.simulated.stats.limit_breaches
+            assert breaches == {}, breaches
             assert set(alive.simulated.stats.requests) == {"200"}
 
     async def test_a_symbol_that_the_venue_forgets_costs_itself_alone(self, place: Place) -> None:

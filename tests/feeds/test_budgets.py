@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 import redis.asyncio
 
@@ -30,6 +31,14 @@ def test_a_full_bucket_and_a_minutes_refill_stay_below_the_venues_limit():
     rate = rate_of(limits(weight=6000)["somewhere:spot"], "rest")
     assert rate.capacity + 60 * rate.refill_per_s <= 6000 * SHARE
     assert rate.capacity + 60 * rate.refill_per_s == pytest.approx(6000 * SHARE)
+
+
+@pytest.mark.parametrize("window_ms", [1_000, 2_000, 5_000, 30_000, 60_000])
+def test_no_window_of_a_venue_ever_holds_more_than_its_limit(window_ms: int):
+    one = msgspec.structs.replace(limits(weight=300)["somewhere:spot"], rest_window_ms=window_ms)
+    rate, most = rate_of(one, "rest"), 300 * window_ms / 60_000
+    assert rate.capacity + rate.refill_per_s * window_ms / 1000 <= most
+    assert rate.refill_per_s > 0
 
 
 @pytest.mark.parametrize("per_s", [1.0, 2.0, 3.0, 10.0])

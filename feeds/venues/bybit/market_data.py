@@ -133,7 +133,8 @@ class Bybit(Venue):
             requests_per_s=5.0,  # no number is public
             connects_per_s=0.8,  # 500 in 5 minutes, of both markets together
             forbidden_ban_ms=600_000,
-            rest_weight_per_minute=480,  # 600 in 5 s, of both markets together, and the bucket may be spent at once
+            rest_weight_per_minute=3600,  # 600 in 5 s, of both markets together
+            rest_window_ms=5_000,
         )
         self._books = _BOOKS[market]
 

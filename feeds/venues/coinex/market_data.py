@@ -132,7 +132,8 @@ class CoinEx(Venue):
         request_bytes=16_384,
         requests_per_s=8.0,  # advised: 10, keepalives among them
         connects_per_s=2.0,
-        rest_weight_per_minute=24_000,  # 400 a second
+        rest_weight_per_minute=12_000,  # 400 a second, of both markets together
+        rest_window_ms=1_000,
     )
     # Section 3. The venue hears no RFC pings, and ends a socket that has said nothing for a minute.
     keepalive = Keepalive(

@@ -193,6 +193,7 @@ class HtxFutures(Venue):
         request_bytes=65_536,
         requests_per_s=30.0,  # 40 subscriptions a second
         connects_per_s=2.0,
+        rest_window_ms=3_000,
         rest_weight_per_minute=2400,  # 120 in 3 s; market data has far more (section 7.4)
     )
     keepalive = Keepalive(

@@ -222,6 +222,7 @@ class HtxSpot(Venue):
         request_bytes=65_536,
         requests_per_s=8.0,  # at least 100 ms apart
         connects_per_s=2.0,
+        rest_window_ms=1_000,
         rest_weight_per_minute=600,  # 10 a second for each endpoint and address
     )
     keepalive = Keepalive(

@@ -235,6 +235,7 @@ class Kucoin(Venue):
         requests_per_s=10.0,  # 30 a second for each connection, pings count; 10 are safe
         connects_per_s=0.4,  # 250 in 5 minutes and address, for both markets
         rest_weight_per_minute=kucoin_rest.REST_WEIGHT_PER_MINUTE,
+        rest_window_ms=kucoin_rest.REST_WINDOW_MS,
     )
     # Section 3: the client pings, whatever comes; every 8 s, since a connection is only proved alive by what it says and quiet
     # books say nothing. No probe beside it: more than one ping a second gets the socket dropped.

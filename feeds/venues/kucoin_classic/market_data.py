@@ -180,6 +180,7 @@ class KucoinClassic(Venue):
         requests_per_s=5.0,  # 100 in 10 s for each connection, pings count
         connects_per_s=0.2,  # 30 a minute, for both markets
         rest_weight_per_minute=kucoin_rest.REST_WEIGHT_PER_MINUTE,
+        rest_window_ms=kucoin_rest.REST_WINDOW_MS,
     )
     # Section 3: the server counts our texts and closes after 60 s without one, whatever it sends itself. Every 8 s, since a
     # connection is only proved alive by what it says and quiet pairs say nothing; no probe is needed beside it.

@@ -107,6 +107,7 @@ class MexcContract(Venue):
         request_bytes=4096,
         requests_per_s=15.0,  # unpublished; 20 a second were fine, and pings come besides
         connects_per_s=2.0,  # unpublished
+        rest_window_ms=2_000,
         rest_weight_per_minute=300,  # depth: 10 in 2 s
         lifetime_ms=24 * 3600 * 1000,  # unpublished; as on spot
     )

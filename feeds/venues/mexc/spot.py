@@ -112,6 +112,7 @@ class MexcSpot(Venue):
         request_bytes=8192,  # unpublished; 30 topics are 1,800
         requests_per_s=20.0,  # 100 a second are documented, more end the connection and then ban the address
         connects_per_s=2.0,  # unpublished
+        rest_window_ms=10_000,
         rest_weight_per_minute=1200,  # 500 in 10 s an endpoint are documented; support said to plan for 20 a second
         lifetime_ms=24 * 3600 * 1000,
     )

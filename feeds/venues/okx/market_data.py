@@ -247,6 +247,7 @@ class Okx(Venue):
         request_bytes=65_536,
         requests_per_s=480 / 3600,  # 480 an hour for each connection; a request may carry many topics
         connects_per_s=3.0,
+        rest_window_ms=2_000,
         rest_weight_per_minute=600,  # instruments: 20 in 2 s; everything else we ask has more
     )
     keepalive = Keepalive(text="ping", idle_ms=15_000, dead_ms=30_000)  # section 3
