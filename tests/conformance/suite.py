@@ -230,7 +230,7 @@ class Conformance:
         pair = alive.next_pair()
         with alive.untouched(pair):
             alive.simulated.misbehave("crossed", pair=pair.pair)
-            await alive.until(lambda: alive.state(pair).crossed == 1, "crossed")
+            await alive.until(lambda: alive.state(pair).crossed, "crossed")
             assert alive.listener.resets(pair) == [ResetReason.CROSSED]
             await alive.until_live(pair)
             await alive.until_equal(pair)
