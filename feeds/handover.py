@@ -81,6 +81,14 @@ class Handover:
         elif new.live and isinstance(event, Snapshot | Delta) and event.sequence == new.sequence:
             self._consider(pair, old, new, event)
 
+    def lend(self, pair: Pair, wall_us: int) -> Snapshot | None:
+        """The old connection's book of a pair that has yet to move, for the successor to splice its deltas to: they are of one
+        chain. None where sequences are not comparable, or the old book is not to be trusted itself."""
+        old = self._old(pair)
+        if not self._comparable or pair not in self.waiting or old is None or not old.live or old.sequence is None:
+            return None
+        return _image(old, SnapshotReason.FIRST, wall_us)
+
     def forget(self, pair: Pair) -> None:
         """The pair is not wanted any more."""
         self.waiting.discard(pair)

@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Callable
 
-from books.events import Event
+from books.events import Event, Snapshot
 from feeds.connection import Connection, Down
 from feeds.instruments import ask, budget_name
 from feeds.outputs import Failure, Fetch, Output, PairRefused, Ping, Reconnect, Replace, Sample, Send, is_event
@@ -17,8 +17,14 @@ from fleet.errors import FleetError
 from fleet.pair import Pair
 
 TICK_S = 0.2
+TICK_LEAST_S = 0.005  # when requests are waiting for their turn
 
 _log = logging.getLogger(__name__)
+
+
+def no_book(pair: Pair, wall_us: int) -> Snapshot | None:
+    """Nobody has a book to lend."""
+    return None
 
 
 class LinkOwner:
@@ -50,6 +56,7 @@ class Link:
 
     status    in words: connected, or why not
     emit      where events go; the owner's `event` unless a handover stands between
+    lend      a pair's book as another connection has it now, in place of a fetch; None: fetch
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class Link:
         self.session = session
         self.owner = owner
         self.emit = owner.event
+        self.lend: Callable[[Pair, int], Snapshot | None] = no_book
         self.status = "not connected yet"
         self.reconnects = 0
         self.faults = 0
@@ -166,7 +174,10 @@ class Link:
             elif isinstance(output, Ping):
                 self.connection.ping()
             elif isinstance(output, Fetch):
-                if self._group is not None:
+                lent = self.lend(output.pair, clock.wall_us())
+                if lent is not None:
+                    self._carry_out(self.session.snapshot(output, lent, clock.wall_us(), clock.mono_ms()))
+                elif self._group is not None:
                     self._group.create_task(self._fetch(output), name=f"fetch {output.request.path}")
             elif isinstance(output, Reconnect):
                 self.connection.drop(output.reason)
@@ -179,7 +190,7 @@ class Link:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(min(TICK_S, max(TICK_LEAST_S, self.session.wait_ms(clock.mono_ms()) / 1000)))
             now_ms = clock.mono_ms()
             if self.connection.take_heard():
                 self._heard_ms = now_ms

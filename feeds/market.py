@@ -11,7 +11,7 @@ from books.events import Event
 from feeds.feed_words import FeedState
 from feeds.handover import Handover
 from feeds.instruments import InstrumentLoader, why_unknown
-from feeds.link import Link, LinkOwner
+from feeds.link import Link, LinkOwner, no_book
 from feeds.pair_feed import PairFeed
 from feeds.rest import Budget, Rest
 from feeds.session import Session
@@ -21,6 +21,7 @@ from fleet.errors import ConfigError
 from fleet.pair import Pair
 
 HANDOVER_MOST_S = 45.0  # announcements come about a minute ahead
+HANDOVER_ROUNDS = 10
 SETTLE_LOOK_S = 0.1
 SETTLE_MOST_S = 5.0  # books have moved: how long the topics without a book are waited for
 
@@ -279,7 +280,7 @@ class Market:
             done=done.set,
         )
         _log.info("%r will end (%s): its pairs move", link, reason)
-        link.emit, successor.emit = handover.from_old, handover.from_new
+        link.emit, successor.emit, successor.lend = handover.from_old, handover.from_new, handover.lend
         self._leaving[link] = (successor, handover)
         self.handovers += 1
         for pair in list(link.session.pairs):
@@ -292,15 +293,17 @@ class Market:
         )
 
     async def _hand_over(self, link: Link, successor: Link, handover: Handover, done: asyncio.Event) -> None:
-        """Wait until every pair has moved, not for ever, then close the old connection."""
-        while not done.is_set():
+        """Wait until every pair has moved, not for ever, then close the old connection. While it is good nothing is better for
+        a pair that its successor has not brought live."""
+        for _ in range(HANDOVER_ROUNDS):
             try:
                 async with asyncio.timeout(HANDOVER_MOST_S):
                     await done.wait()
+                break
             except TimeoutError:
                 _log.warning("%r: %d pairs did not move in time", link, len(handover.waiting))
-                if successor.session.is_open or not link.session.is_open:
-                    break  # else there is nothing better than the old one
+                if not link.session.is_open and successor.session.is_open:
+                    break
         try:
             async with asyncio.timeout(SETTLE_MOST_S):
                 while link.session.is_open and not successor.session.settled:  # noqa: ASYNC110 - a session has no event
@@ -309,7 +312,7 @@ class Market:
             _log.warning("%r: not everything was acknowledged in time", successor)
         self._end(link, "replaced")
         handover.settle(clock.wall_us())
-        successor.emit = self._owner.event
+        successor.emit, successor.lend = self._owner.event, no_book
         del self._leaving[link]
         if not successor.session.pairs:
             self._end(successor, "no pair is left on it")

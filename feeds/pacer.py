@@ -22,10 +22,18 @@ class Pacer:
         """A new connection: the venue counts anew."""
         self._tokens, self._at_ms = self._most, now_ms
 
-    def take(self, now_ms: float) -> bool:
-        """Whether a request may be sent now; if so it is counted."""
+    def wait_ms(self, now_ms: float) -> float:
+        """How long until a request may be sent."""
+        self._flow(now_ms)
+        return max(0.0, (1.0 - self._tokens) / self._per_ms)
+
+    def _flow(self, now_ms: float) -> None:
         self._tokens = min(self._most, self._tokens + (now_ms - self._at_ms) * self._per_ms)
         self._at_ms = now_ms
+
+    def take(self, now_ms: float) -> bool:
+        """Whether a request may be sent now; if so it is counted."""
+        self._flow(now_ms)
         if self._tokens < 1.0:
             return False
         self._tokens -= 1.0

@@ -144,13 +144,13 @@ class Pool:
             gate=self._gate,
             rng=self._rng,
             pairs_per_connection=self._pairs_per_connection,
-            off_because=_off_because(found, override),
+            off_because=off_because(found, override),
             first_delay_s=self._first_delay_s,
         )
 
 
-def _off_because(venue: Venue, override: Endpoint) -> str | None:
-    """Why a market is not used; None if it is."""
+def off_because(venue: Venue, override: Endpoint) -> str | None:
+    """Why a market is not used, and the switch that changes it; None if it is."""
     switch = f"FLEET_VENUES__{venue.name.upper()}__{venue.market.upper()}__ENABLED"
     if override.enabled is False:
         return f"{venue.name} {venue.market} is turned off by {switch}=false"

@@ -114,7 +114,7 @@ class FeedRole:
 
     def _on_refused(self, pair: Pair, reason: str) -> None:
         if self.refused.get(pair) != reason:
-            log.error("%s: refused: %s", pair, reason)
+            log.warning("%s: refused: %s", pair, reason)
             self.refused[pair] = reason
 
     def _on_tasks(self, tasks: TaskSet) -> None:
@@ -226,6 +226,7 @@ class FeedRole:
                 "rate": round(state.rate_per_s, 2),
                 "gaps": state.gaps,
                 "resyncs": state.resyncs,
+                "checksums": state.checksums,
                 "state": state.state,
                 "reason": state.reason or state.shortfall,
             }

@@ -12,13 +12,13 @@ MARK_MS on a connection proved alive (`feeds.liveness`) gets a Mark; one that is
 import random
 from collections.abc import KeysView
 
-from books.events import Bbo, Delta, Mark, ResetReason, Snapshot, SnapshotReason, Trade
+from books.events import Bbo, Delta, Mark, ResetReason, Snapshot, Trade
 from feeds.feed_words import Want
 from feeds.liveness import Health, Liveness
 from feeds.outputs import Failure, Fetch, Output, PairRefused, Ping, Reconnect, Replace, Send
 from feeds.pair_feed import PairFeed
 from feeds.sampling import Sampler
-from feeds.session_pair import SessionPair
+from feeds.session_pair import SessionPair, image_of
 from feeds.subscriptions import Subscription, Subscriptions
 from feeds.venue import (
     Ack,
@@ -93,6 +93,10 @@ class Session:
     def renewals(self) -> int:
         """Subscriptions that had to be made again."""
         return self._subscriptions.renewals
+
+    def wait_ms(self, now_ms: float) -> float:
+        """How long until the next request may be sent; infinite while there is none."""
+        return self._subscriptions.wait_ms(now_ms)
 
     @property
     def settled(self) -> bool:
@@ -234,8 +238,10 @@ class Session:
                 self._answer(message, now_ms, out)
         return out
 
-    def snapshot(self, fetch: Fetch, answer: bytes | Failure, received_us: int, now_ms: float) -> list[Output]:
-        """The answer to a Fetch. One that is no longer waited for is dropped."""
+    def snapshot(
+        self, fetch: Fetch, answer: bytes | Snapshot | Failure, received_us: int, now_ms: float
+    ) -> list[Output]:
+        """The answer to a Fetch, or a book that was had elsewhere. One that is no longer waited for is dropped."""
         out: list[Output] = []
         entry = self._pairs.get(fetch.pair)
         if entry is None or entry.fetch is not fetch or entry.feed is None:
@@ -246,9 +252,10 @@ class Session:
             entry.feed.fetch_failed(f"{answer.kind}: {answer.text}", now_ms, retry_after_ms)
             return out
         try:
-            snapshot = self.venue.parse_snapshot(answer, entry.instrument, received_us)
+            parse = self.venue.parse_snapshot
+            snapshot = answer if isinstance(answer, Snapshot) else parse(answer, entry.instrument, received_us)
         except Undecodable as error:
-            self.unread.take(answer, str(error), now_ms, out)
+            self.unread.take(answer if isinstance(answer, bytes) else b"", str(error), now_ms, out)
             entry.feed.fetch_failed(str(error), now_ms)
             return out
         entry.feed.fetched(snapshot, now_ms, out)
@@ -341,16 +348,7 @@ class Session:
             self.unused += 1
             return
         if entry.book_from_bbo and entry.book is not None and entry.book.ear is not None:
-            image = Snapshot(
-                pair=bbo.pair,
-                received_us=bbo.received_us,
-                venue_ms=bbo.venue_ms,
-                bids={bbo.bid: bbo.bid_amount} if bbo.bid else {},
-                asks={bbo.ask: bbo.ask_amount} if bbo.ask else {},
-                reason=SnapshotReason.FIRST,
-                sequence=bbo.sequence,
-            )
-            entry.book.ear.image(image, now_ms, out)
+            entry.book.ear.image(image_of(bbo), now_ms, out)
         if "bbo" in entry.channels and entry.is_news(bbo):
             out.append(bbo)
 

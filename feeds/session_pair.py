@@ -1,12 +1,25 @@
 """PURE. What a session remembers of one pair."""
 
-from books.events import Bbo, Trade
+from books.events import Bbo, Snapshot, SnapshotReason, Trade
 from feeds.outputs import Fetch
 from feeds.pair_feed import PairFeed
 from feeds.subscriptions import Subscription
 from feeds.venue import Instrument, Topic
 
 TRADES_KNOWN = 2000  # a venue that repeats trades repeats a few dozen at most; the rest is room for busy seconds
+
+
+def image_of(bbo: Bbo) -> Snapshot:
+    """Best prices as the image of a book of one level."""
+    return Snapshot(
+        pair=bbo.pair,
+        received_us=bbo.received_us,
+        venue_ms=bbo.venue_ms,
+        bids={bbo.bid: bbo.bid_amount} if bbo.bid else {},
+        asks={bbo.ask: bbo.ask_amount} if bbo.ask else {},
+        reason=SnapshotReason.FIRST,
+        sequence=bbo.sequence,
+    )
 
 
 class SessionPair:

@@ -266,6 +266,17 @@ class Subscriptions:
                 subscription.not_before_ms = now_ms + self._pause_ms(subscription)
         return late
 
+    def wait_ms(self, now_ms: float) -> float:
+        """How long until the next request may be sent; NEVER while there is none."""
+        waiting = self._open and (
+            bool(self._snapshots)
+            or any(
+                each.phase is Phase.LEAVING_QUEUED or (each.phase is Phase.QUEUED and each.not_before_ms <= now_ms)
+                for each in self.by_name.values()
+            )
+        )
+        return self._pacer.wait_ms(now_ms) if waiting else NEVER
+
     def requests(self, now_ms: float) -> list[str]:
         """The request frames that may be sent now."""
         texts: list[str] = []

@@ -210,7 +210,9 @@ def _check_known(field: str, shown: str, prefix: str) -> None:
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     where = "__".join(str(part) for part in first["loc"]).upper()
-    message = re.sub(r"^Value error, ", "", first["msg"])
+    message = (
+        "expected true or false" if first["type"].startswith("bool") else re.sub(r"^Value error, ", "", first["msg"])
+    )
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     seen = first.get("input")
     secret = isinstance(seen, SecretStr) or "URL" in where or "TOKEN" in where

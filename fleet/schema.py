@@ -106,7 +106,9 @@ MONITORING = sa.Table(
     sa.Column("DAEMON_PRIORITY", sa.Integer, server_default=sa.text("1")),
     sa.Column("ENABLED", sa.Boolean, server_default=sa.text("1")),
     sa.Column("ORDERBOOK_DEPTH", sa.Integer, server_default=sa.text("50"), comment="20, 50, 1 = bbo, 0 = full"),
-    sa.Column("CHANNELS", sa.String(50), comment="book, bbo, trades; comma separated; empty: by the depth"),
+    sa.Column(
+        "CHANNELS", sa.String(50), comment="book, bbo, trades; comma separated; empty: book, with depth bbo also bbo"
+    ),
     _created_at(),
     sa.Column("UPDATED_AT", UpdatedAt),
     sqlite_autoincrement=True,  # an id never comes again: fills and orders carry it

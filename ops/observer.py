@@ -34,6 +34,7 @@ class PairNote(msgspec.Struct, frozen=True):
     rate: float = 0.0
     gaps: int = 0
     resyncs: int = 0
+    checksums: int = 0
     reason: str | None = None
     state: str = ""
 
@@ -199,6 +200,7 @@ def _pair_status(
         rate=note.rate,
         gaps=note.gaps,
         resyncs=note.resyncs,
+        checksums=note.checksums,
         n=book.n or None,
         depth=book.depth,
         best_bid=main.get(b"bid", b"").decode(),

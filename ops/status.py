@@ -48,6 +48,7 @@ class PairStatus(msgspec.Struct, frozen=True, kw_only=True):
     rate: float  # messages/s
     gaps: int
     resyncs: int = 0
+    checksums: int = 0  # checksums of the venue that did not agree with the book
     n: int | None = None
     depth: str = ""
     best_bid: str = ""

@@ -81,7 +81,7 @@ TOUR: tuple[Stop, ...] = (
         "The venue simulator: Hyperliquid", "ops/simulator/hyperliquid",
         "public subscriptions rest text listing misbehaviours",
     ),
-    Stop("Measuring", "ops/bench", "ingest load"),
+    Stop("Measuring", "ops/bench", "ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference tour"),
     Stop("Pictures", "ops/pictures", "top"),
 )  # fmt: skip

@@ -53,9 +53,8 @@ class Task:
             raise ConfigError("strategy, params, account and mode belong to a TRADE task; give a strategy")
 
     def _usual_channels(self) -> frozenset[str]:
-        # a strategy trades on the book: for it the fast best prices come in addition
-        book = {"book"} if self.depth != "bbo" or self.table == "TRADE" else set()
-        return frozenset(book | ({"bbo"} if self.depth == "bbo" else set()))
+        # the book is what can be live: at depth bbo it has one level a side, from the channel of the fast best prices
+        return frozenset({"book", "bbo"} if self.depth == "bbo" else {"book"})
 
     def _check_trade(self) -> None:
         _fill(self, "mode", "paper")

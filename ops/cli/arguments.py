@@ -9,7 +9,7 @@ import typer
 from fleet.errors import ConfigError
 from fleet.pair import Pair, parse_pair
 
-Venue = Annotated[str, typer.Argument(metavar="VENUE", help="binance, okx, …", show_default=False)]
+Venue = Annotated[str, typer.Argument(metavar="VENUE", help="binance, bybit, okx, …", show_default=False)]
 Market = Annotated[str, typer.Argument(metavar="MARKET", help="spot or futures", show_default=False)]
 PairText = Annotated[str, typer.Argument(metavar="PAIR", help="BASE/QUOTE, such as BTC/USDT", show_default=False)]
 Pairs = Annotated[list[str], typer.Argument(metavar="PAIR…", help="BASE/QUOTE, one or more", show_default=False)]

@@ -12,6 +12,7 @@ from ops.cli.arguments import Json, Market, PairText, Venue, known_pair
 if TYPE_CHECKING:
     from books.loaded import LoadedBook
     from fleet.config import Settings
+    from ops.status import PairStatus
 
 SHOWN_LEVELS = 15  # a side, for people who did not say how many
 SHOWN_COLUMNS = 100  # longer bars say nothing more
@@ -27,11 +28,11 @@ def book(venue: Venue, market: Market, pair: PairText, depth: Depth = None, as_j
     With --json a book that is not live is printed with its status and without levels.
     """
     asked = known_pair(venue, market, pair)
-    found = session.run(_load(session.settings(), asked))
+    found, said = session.run(_load(session.settings(), asked))
     if as_json:
         output.print_json(book_json(found, depth))
     if not found.live:
-        raise NotLive(not_live_text(found))
+        raise NotLive(not_live_text(found, said))
     if not as_json:
         from rich.console import Group
 
@@ -41,11 +42,16 @@ def book(venue: Venue, market: Market, pair: PairText, depth: Depth = None, as_j
         output.show(Group(ladder.heading(found, width), ladder.ladder(found, depth or SHOWN_LEVELS, width)))
 
 
-async def _load(known: "Settings", pair: Pair) -> "LoadedBook":
+async def _load(known: "Settings", pair: Pair) -> "tuple[LoadedBook, PairStatus | None]":
+    """The book and, unless it is live, what the fleet says of the pair."""
     from books.store import load_book
+    from ops.observer import Observer
 
     async with session.fleet_session(known) as fleet:
-        return await load_book(fleet.redis, fleet.keys, pair)
+        found = await load_book(fleet.redis, fleet.keys, pair)
+        if found.live:
+            return found, None
+        return found, (await Observer(fleet.redis, fleet.keys).observe()).find(pair)
 
 
 def book_json(found: "LoadedBook", depth: int | None) -> dict[str, Any]:
@@ -72,11 +78,13 @@ def book_json(found: "LoadedBook", depth: int | None) -> dict[str, Any]:
     }
 
 
-def not_live_text(found: "LoadedBook") -> str:
-    """Why a book cannot be used, and what to look at."""
+def not_live_text(found: "LoadedBook", said: "PairStatus | None" = None) -> str:
+    """Why a book cannot be used, and what to look at. `said`: what the fleet says of the pair."""
     from ops import shown
 
     name = f"{found.pair.venue} {found.pair.market} {found.pair.pair}"
+    if said is not None and said.reason and found.status != "stale":
+        return f"{name} is {said.status}: {said.reason}"
     if found.status == "missing":
         return f"{name} is missing: no daemon keeps this book; see `fleet tasks list` and `fleet status`"
     if found.status == "stale":

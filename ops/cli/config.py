@@ -75,11 +75,11 @@ def _text(value: object) -> str:
         return escape(",".join(str(part) for part in value))
     if isinstance(value, dict):
         given = [
-            f"{venue}.{market}.{name}={url}"
+            f"{venue}.{market}.{name}={_text(one)}"
             for venue, markets in value.items()
             for market, endpoint in markets.items()
-            for name, url in endpoint.items()
-            if url
+            for name, one in endpoint.items()
+            if one is not None
         ]
-        return escape(", ".join(given)) or "-"
+        return ", ".join(given) or "-"
     return escape(str(value))

@@ -15,7 +15,7 @@ def demo(
         float | None, typer.Option("--seconds", min=1.0, max=86_400.0, metavar="S", help="without a screen, S seconds")
     ] = None,
 ) -> None:
-    """Everything on this machine: embedded Redis and ClickHouse, simulated Binance and OKX, two daemons, two paper grids.
+    """Everything on this machine: embedded Redis and ClickHouse, every venue simulated, two daemons, two paper grids.
 
     Shows `fleet top`; q ends it. The last line is JSON; exit 1 unless every pair was live and history equals the stream.
     """

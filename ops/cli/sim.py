@@ -4,12 +4,19 @@ from typing import Annotated
 
 import typer
 
+from fleet.errors import ConfigError
 from ops.cli import session
 from ops.cli.arguments import one_of
 
+LAST_PORT = 65535
+
 Venues = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[VENUE…]", help="such as binance, or binance:futures; default: all", show_default=False),
+    typer.Argument(
+        metavar="[VENUE…]",
+        help="such as binance, or binance:futures; default: every venue there is",
+        show_default=False,
+    ),
 ]
 
 
@@ -18,15 +25,24 @@ def sim(
     pairs: Annotated[int, typer.Option("--pairs", min=1, metavar="N", help="trading pairs of each market")] = 20,
     rate: Annotated[float, typer.Option("--rate", metavar="R", help="book changes a second and pair")] = 5.0,
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="the same seed, the same markets")] = 7,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, metavar="P", help="first port; 0: any free")] = 0,
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port", min=0, max=65535, metavar="P", help="first of consecutive ports, one a market; 0: any free ones"
+        ),
+    ] = 0,
 ) -> None:
     """Serve simulated venues until SIGTERM.
 
     The first line on stdout is JSON: [{"venue", "market", "rest_url", "ws_url"}, …]. Daemons use them by
-    FLEET_VENUES__VENUE__MARKET__REST_URL and …__WS_URL.
+    FLEET_VENUES__VENUE__MARKET__REST_URL and …__WS_URL; a market that is off by default also needs …__ENABLED=true.
     """
     session.settings()
     chosen = _chosen(venues or [])
+    if port + len(chosen) - 1 > LAST_PORT:
+        raise ConfigError(
+            f"--port {port}: {len(chosen)} markets need as many ports; at most {LAST_PORT + 1 - len(chosen)}"
+        )
     session.run(_serve(chosen, pairs=pairs, rate=rate, seed=seed, port=port))
 
 

@@ -34,7 +34,7 @@ async def _observe(known: "Settings") -> "FleetStatus":
 def _table(found: "FleetStatus") -> "RenderableType":
     from ops import status_table
 
-    return status_table.render(found)
+    return status_table.render(found, output.console().width)
 
 
 def register(app: typer.Typer) -> None:

@@ -72,7 +72,34 @@ def add(
     _check_strategy(tasks[0])
     if mode == "live":
         output.note("live trading comes with a later version: the task is kept, and refused by the trader until then")
-    _print(session.run(_store(session.settings(), tasks)), as_json)
+    _add(tasks, as_json)
+
+
+def _add(tasks: "list[Task]", as_json: bool) -> None:
+    known = session.settings()
+    added = session.run(_store(known, tasks))
+    for note in [] if as_json else _notes(known, tasks):
+        output.note(note)
+    _print(added, as_json)
+
+
+def _notes(known: "Settings", tasks: "list[Task]") -> list[str]:
+    """What the venues cannot give of what the tasks ask: no mistake, the tasks are kept, but people want to know at once."""
+    from feeds import venues
+    from feeds.pool import off_because
+
+    notes: dict[str, None] = {}
+    for task in tasks:
+        venue = venues.find(task.pair.venue, task.pair.market)
+        shortfall = venue.book_channel(task.depth).shortfall
+        if off := off_because(venue, known.endpoint(venue.name, venue.market)):
+            notes[f"{off} (until then its tasks are kept, and not served)"] = None
+        elif shortfall and "book" in task.channels:
+            notes[f"{venue.name} {venue.market}, depth {task.depth}: {shortfall}"] = None
+        if "book" not in task.channels:
+            channels = ", ".join(sorted(task.channels))
+            notes[f"{task.pair.label}: {channels} without book: no book is kept, so it is never live"] = None
+    return list(notes)
 
 
 def _check_strategy(task: "Task") -> None:
@@ -144,7 +171,7 @@ def import_(
             raise ConfigError(f"{file}: {task.pair.label}: {error}") from None
     if not tasks:
         raise ConfigError(f"{file}: no tasks in it")
-    _print(session.run(_store(session.settings(), tasks)), as_json)
+    _add(tasks, as_json)
 
 
 @asynccontextmanager

@@ -27,6 +27,8 @@ SORTS: dict[str, Callable[[PairStatus], Any]] = {
     "age": lambda pair: (-(-1 if pair.age_ms is None else pair.age_ms), pair.key),
     "rate": lambda pair: (-pair.rate, pair.key),
     "gaps": lambda pair: (-pair.gaps, pair.key),
+    "resyncs": lambda pair: (-pair.resyncs, pair.key),
+    "checksums": lambda pair: (-pair.checksums, pair.key),
 }
 
 

@@ -1,5 +1,8 @@
 """PURE. State → what is drawn: exactly `height` lines of `width` columns, made for 80×24 and better when there is more."""
 
+import textwrap
+from typing import NamedTuple
+
 from rich.console import Group, RenderableType
 from rich.layout import Layout
 from rich.padding import Padding
@@ -13,6 +16,8 @@ from ops.top.state import Screen, State
 
 WIDE = 110  # columns from which owners are spelled out and numbers are not cut
 _MEMBERS_SHARE = 4  # at most a quarter of the screen is members, when pairs are shown
+_ORDER_WIDTH = 12  # "by trouble" and a blank, right of what is said of the selected pair
+_REASON_LINES = 4  # the most that the selected pair's reason may take from the list of pairs
 _LADDER_FRAME = 6  # lines of a ladder that are not levels: heading 3, spread, column heads, blank
 
 
@@ -86,21 +91,23 @@ def _overview(state: State, status: FleetStatus, width: int, height: int) -> Ren
     member_rows = max(2, height // _MEMBERS_SHARE - 1)
     members = _members(status, member_rows, width)
     used = 1 + min(len(status.members) or 1, member_rows)
-    # between the tables a blank line, below the pairs a line for what is selected
-    pair_rows = max(1, height - used - 1 - 1 - 1)
     visible = state.visible()
     if not visible:
         return Group(members, Text(), _no_pairs(state, status))
     selected = state.position(visible)
+    words = _selected_words(visible[selected], selected + 1, len(visible), width)
+    # between the tables a blank line and the heads; below the pairs what is selected
+    pair_rows = max(1, height - used - 1 - 1 - len(words))
     first = max(0, min(selected - pair_rows // 2, len(visible) - pair_rows))
     window = visible[first : first + pair_rows]
     numbers = {member.id: number for number, member in enumerate(status.members, 1)}
     return Group(
         members,
         Text(),
-        _pairs(state, window, selected - first, numbers, width),
+        _pairs(state, window, selected - first, numbers, width, _longest(visible)),
         *(Text() for _ in range(pair_rows - len(window))),
-        _selected_line(state, visible[selected], selected + 1, len(visible)),
+        *(Text(line, "italic", no_wrap=True, overflow="ellipsis") for line in words[:-1]),
+        _last_line(state, words[-1]),
     )
 
 
@@ -145,51 +152,117 @@ def _member_cells(member: MemberStatus, number: int, leads: bool, width: int) ->
     ]
 
 
-def _pairs(state: State, window: list[PairStatus], selected: int, numbers: dict[str, int], width: int) -> Table:
-    wide = width >= WIDE
+def _longest(visible: list[PairStatus]) -> int:
+    """Columns of the longest name of a pair."""
+    return max(len(_name(pair)) for pair in visible)
 
-    def head(name: str, sort: str) -> Text:
-        return Text(name, style="underline bold" if state.sort == sort else "")
 
+def _name(pair: PairStatus) -> str:
+    return f"{pair.venue} {shown.market(pair.market)} {pair.pair}"
+
+
+class _Column(NamedTuple):
+    head: str
+    sort: str  # empty: it is not sorted by
+    width: int
+    right: bool = True
+
+
+_OWNER_WIDE, _OWNER = _Column("OWNER", "owner", 26, right=False), _Column("OWN", "owner", 3, right=False)
+_STATUS_WIDE, _STATUS = _Column("STATUS", "trouble", 10, right=False), _Column("STATUS", "trouble", 7, right=False)
+_EPOCH_WIDE, _EPOCH = _Column("EPOCH", "epoch", 13), _Column("EPOCH", "epoch", 5)
+_AGE, _RATE, _GAPS = _Column("AGE", "age", 5), _Column("MSG/S", "rate", 5), _Column("GAPS", "gaps", 4)
+_RESYNCS, _SUMS = _Column("RESYN", "resyncs", 5), _Column("SUMS", "checksums", 4)
+_BEST_WIDE, _BEST = (_Column("BID", "", 12), _Column("ASK", "", 12)), (_Column("BID", "", 10), _Column("ASK", "", 10))
+# What gives way where names of pairs are long, in this order: a name is cut last, everything else is told elsewhere too.
+_WIDE_LAYOUTS = (
+    (_OWNER_WIDE, _EPOCH_WIDE, _STATUS_WIDE, _AGE, _RATE, _GAPS, _RESYNCS, _SUMS, *_BEST_WIDE),
+    (_OWNER_WIDE, _EPOCH_WIDE, _STATUS_WIDE, _AGE, _RATE, _GAPS, *_BEST_WIDE),
+    (_OWNER_WIDE, _STATUS_WIDE, _AGE, _RATE, _GAPS, _RESYNCS, _SUMS, *_BEST_WIDE),
+    (_OWNER, _STATUS_WIDE, _AGE, _RATE, _GAPS, _RESYNCS, _SUMS, *_BEST_WIDE),
+)
+_LAYOUTS = (
+    (_OWNER, _EPOCH, _STATUS, _AGE, _RATE, _GAPS, *_BEST),
+    (_OWNER, _STATUS, _AGE, _RATE, _GAPS, *_BEST),
+    (_OWNER, _STATUS, _AGE, _RATE, _GAPS, _BEST[0]),
+    (_OWNER, _STATUS, _AGE, _RATE, _GAPS),
+)
+
+
+def _columns(width: int, longest: int) -> tuple[_Column, ...]:
+    """The richest layout that leaves room for the longest name."""
+    layouts = (*_WIDE_LAYOUTS, *_LAYOUTS) if width >= WIDE else _LAYOUTS
+    fitting = (columns for columns in layouts if longest + sum(column.width + 1 for column in columns) <= width)
+    return next(fitting, layouts[-1])
+
+
+def _pairs(
+    state: State, window: list[PairStatus], selected: int, numbers: dict[str, int], width: int, longest: int
+) -> Table:
+    columns = _columns(width, longest)
     table = _table()
-    table.add_column(head("PAIR", "pair"), no_wrap=True, overflow="ellipsis", ratio=1)
+    sorted_by = "underline bold"
     table.add_column(
-        head("OWNER" if wide else "OWN", "owner"), no_wrap=True, overflow="ellipsis", width=26 if wide else 3
+        Text("PAIR", style=sorted_by if state.sort == "pair" else ""), no_wrap=True, overflow="ellipsis", ratio=1
     )
-    table.add_column(head("EPOCH", "epoch"), no_wrap=True, justify="right", width=13 if wide else 5)
-    table.add_column(head("STATUS", "trouble"), no_wrap=True, overflow="ellipsis", width=10 if wide else 7)
-    for name, sort, column_width in (("AGE", "age", 5), ("MSG/S", "rate", 5), ("GAPS", "gaps", 4)):
-        table.add_column(head(name, sort), justify="right", no_wrap=True, width=column_width)
-    for name in ("BID", "ASK"):
-        table.add_column(name, justify="right", no_wrap=True, overflow="ellipsis", width=12 if wide else 10)
+    for column in columns:
+        table.add_column(
+            Text(column.head, style=sorted_by if column.sort == state.sort else ""),
+            justify="right" if column.right else "left", no_wrap=True, overflow="ellipsis", width=column.width,
+        )  # fmt: skip
     for row, pair in enumerate(window):
-        table.add_row(*_pair_cells(pair, numbers, wide), style="reverse" if row == selected else "")
+        cells = _pair_cells(pair, numbers)
+        table.add_row(_name(pair), *(cells[column] for column in columns), style="reverse" if row == selected else "")
     return table
 
 
-def _pair_cells(pair: PairStatus, numbers: dict[str, int], wide: bool) -> list[RenderableType]:
-    number = numbers.get(pair.owner or "")
-    owner = "-" if pair.owner is None else (f"{number or '?'} {pair.owner}" if wide else str(number or "?"))
-    return [
-        f"{pair.venue if wide else pair.venue[:7]} {shown.market(pair.market)} {pair.pair}",
-        owner,
-        shown.epoch(pair.epoch, 13 if wide else 5),
-        Text(pair.status, style=shown.status_style(pair.status)),
-        shown.age(pair.age_ms),
-        shown.rate(pair.rate),
-        Text(shown.count(pair.gaps), style="yellow" if pair.gaps else ""),
-        pair.best_bid or "-",
-        pair.best_ask or "-",
-    ]
+def _pair_cells(pair: PairStatus, numbers: dict[str, int]) -> dict[_Column, RenderableType]:
+    number = str(numbers.get(pair.owner or "") or "?")
+    status = Text(pair.status, style=shown.status_style(pair.status))
+    best = pair.best_bid or "-", pair.best_ask or "-"
+    return {
+        _OWNER_WIDE: f"{number} {pair.owner}" if pair.owner else "-",
+        _OWNER: number if pair.owner else "-",
+        _EPOCH_WIDE: shown.epoch(pair.epoch, _EPOCH_WIDE.width),
+        _EPOCH: shown.epoch(pair.epoch, _EPOCH.width),
+        _STATUS_WIDE: status,
+        _STATUS: status,
+        _AGE: shown.age(pair.age_ms),
+        _RATE: shown.rate(pair.rate),
+        _GAPS: _counter(pair.gaps),
+        _RESYNCS: _counter(pair.resyncs),
+        _SUMS: _counter(pair.checksums),
+        **dict(zip(_BEST_WIDE, best, strict=True)),
+        **dict(zip(_BEST, best, strict=True)),
+    }
 
 
-def _selected_line(state: State, pair: PairStatus, row: int, rows: int) -> RenderableType:
+def _counter(number: int) -> Text:
+    return Text(shown.count(number), style="yellow" if number else "")
+
+
+def _selected_words(pair: PairStatus, row: int, rows: int, width: int) -> list[str]:
+    """What there is to say of the selected pair, in lines; the last leaves room for the sort order."""
     words = f"{row}/{rows}  {pair.venue} {pair.market} {pair.pair}: "
-    if pair.reason:
-        words += pair.reason
-    else:
-        words += f"sequence {'-' if pair.sequence is None else pair.sequence}"
-        words += f"   depth {pair.depth}" if pair.depth else ""
+    counted = [f"{shown.count(count)} {name}" for name, count in _trouble_counts(pair) if count]
+    if not pair.reason:
+        counted += [f"sequence {'-' if pair.sequence is None else pair.sequence}"]
+        return [words + "   ".join([*counted, f"depth {pair.depth}" if pair.depth else ""])]
+    words += "; ".join([pair.reason, *counted])
+    narrow = max(20, width - _ORDER_WIDTH)
+    lines = textwrap.wrap(words, max(20, width - 1))
+    if len(lines[-1]) > narrow:
+        lines = textwrap.wrap(words, narrow)
+    if len(lines) > _REASON_LINES:
+        lines = [*lines[: _REASON_LINES - 1], lines[_REASON_LINES - 1] + " …"]
+    return lines
+
+
+def _trouble_counts(pair: PairStatus) -> tuple[tuple[str, int], ...]:
+    return (("gaps", pair.gaps), ("resyncs", pair.resyncs), ("wrong checksums", pair.checksums))
+
+
+def _last_line(state: State, words: str) -> RenderableType:
     grid = Table.grid(expand=True)
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     grid.add_column(justify="right", no_wrap=True)
@@ -208,7 +281,7 @@ def _book(state: State, width: int, height: int) -> RenderableType:
     if not book.live:
         known = state.status.find(book.pair) if state.status else None
         why = known.reason if known and known.reason else "nobody may use these levels until the book is live again"
-        return Group(heading, Text(), _line((f"{book.status}: {why}", "bold red")))
+        return Group(heading, Text(), Text(f"{book.status}: {why}", "bold red"))
     return Group(heading, Text(), ladder.ladder(book, max(1, height - _LADDER_FRAME), width))
 
 

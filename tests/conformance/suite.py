@@ -329,10 +329,14 @@ class Conformance:
         told = {pair: len(alive.listener.events[pair]) for pair in alive.pairs}
         handovers = alive.market.handovers
         links = alive.market.links
+        fetched = alive.simulated.stats.snapshots
         for link in links:
             link.owner.ending(link, "planned by the test")
         await alive.until(lambda: not set(links) & set(alive.market.links), "every pair moved")
         assert alive.market.handovers == handovers + len(links)
+        channel = alive.market.venue.book_channel("full")
+        if alive.market.venue.sequence_comparable and channel.bootstrap is Bootstrap.REST:
+            assert alive.simulated.stats.snapshots == fetched, "the old connection has the books"
         for pair in alive.pairs:
             await alive.until_heard(pair, 1)
             assert alive.listener.resets(pair) == resets[pair]

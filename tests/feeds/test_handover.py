@@ -141,6 +141,21 @@ def test_a_delta_that_follows_is_simply_the_next():
     assert moving.handover.seams == 0
 
 
+def test_a_live_book_is_lent_to_the_successor_while_its_pair_waits_and_sequences_compare():
+    moving = Moving()
+    assert moving.handover.lend(PAIR, 5) is None
+    moving.from_old("snapshot", snapshot(10))
+    lent = moving.handover.lend(PAIR, 5)
+    assert lent is not None
+    assert (lent.sequence, lent.received_us, dict(lent.bids)) == (10, 5, dict(snapshot(10).bids))
+    moving.from_new("snapshot", lent)
+    assert moving.moves == [PAIR]
+    assert moving.handover.lend(PAIR, 5) is None
+    apart = Moving(comparable=False)
+    apart.from_old("snapshot", snapshot(10))
+    assert apart.handover.lend(PAIR, 5) is None
+
+
 def test_a_successor_that_is_ahead_publishes_a_seam():
     moving = Moving()
     moving.from_old("snapshot", snapshot(10))

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from books.events import Reset, Snapshot
+from books.events import Reset, Snapshot, SnapshotReason
 from feeds.link import Link, LinkOwner
 from feeds.outputs import Failure, FailureKind
 from feeds.session import Session
@@ -129,6 +129,27 @@ async def test_refusals_samples_and_endings_are_reported_and_pings_answered(wait
         assert notes.refused == [(pair_of("AAA"), "diff:AAA was refused with 7: unknown")]
         assert notes.endings == ["closing for the night"]
         await wait_until(lambda: "here" in server.heard, "the answer to a text ping")
+
+
+async def test_a_book_that_another_connection_lends_is_taken_in_place_of_a_fetch(wait_until):
+    async with linked() as (link, server, notes, rest):
+        lent = Snapshot(
+            pair=pair_of("AAA"),
+            received_us=1,
+            bids={"9": "1"},
+            asks={"11": "1"},
+            reason=SnapshotReason.FIRST,
+            sequence=100,
+        )
+        link.lend = lambda pair, wall_us: lent if pair == lent.pair else None
+        link.add(instrument("AAA"), "full", BOOK)
+        link.add(instrument("BBB"), "full", BOOK)
+        await wait_until(lambda: server.heard, "subscribed")
+        await server.send_all(t="delta", topic="diff:AAA", U=100, u=101, b={"8": "1"}, a={})
+        await wait_until(lambda: len(notes.events) >= 2, "snapshot and delta")
+        assert [event.sequence for event in notes.events[:2]] == [100, 101]
+        await wait_until(lambda: rest.asked, "the fetch of the other")
+        assert [path for _, path, _, _ in rest.asked] == ["/depth?symbol=BBB"]
 
 
 class TicketVenue(FakeVenue):

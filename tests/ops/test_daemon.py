@@ -17,7 +17,7 @@ OKX = Pair("okx", "spot", "BTC/USDT")
 BINANCE = Pair("binance", "futures", "ETH/USDT")
 PAIRS = [
     OKX, BINANCE, Pair("okx", "futures", "ETH/USDT"), Pair("binance", "spot", "BTC/USDT"),
-    Pair("okx", "spot", "ETH/USDT"), Pair("okx", "futures", "BTC/USDT"),
+    Pair("htx", "spot", "ETH/USDT"), Pair("mexc", "spot", "BTC/USDT"),
 ]  # fmt: skip
 MORE = [Pair("okx", market, f"{base}/USDT") for base in ("SOL", "XRP", "DOGE", "ADA") for market in ("spot", "futures")]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from feeds import venues
 from fleet.errors import FleetError
 from fleet.pair import Pair
 from fleet.tasks import Task
@@ -55,7 +56,7 @@ def test_a_demo_without_a_screen_keeps_every_promise(world: Path) -> None:
     assert ended.code == 0, ended
     summary = json.loads(ended.out.splitlines()[-1])
     assert set(summary) == KEYS
-    assert summary["pairs_live"] == summary["pairs"] >= 20
+    assert summary["pairs_live"] == summary["pairs"] == len(demo.MARKETS) * demo.PAIRS
     assert summary["daemons"] == 2
     assert summary["history_gaps"] == 0
     assert summary["orders"] > 0
@@ -118,7 +119,14 @@ async def test_daemons_that_cannot_work_end_the_demo_with_their_words(world: Pat
 def test_the_demo_asks_for_every_market_and_all_depths() -> None:
     tasks = demo.tasks()
     monitored = [task for task in tasks if task.table == "MONITORING"]
-    assert len({task.pair for task in monitored}) == 24
+    assert len({task.pair for task in monitored}) == len(monitored) == len(demo.MARKETS) * demo.PAIRS
     assert {(task.pair.venue, task.pair.market) for task in monitored} == set(demo.MARKETS)
     assert {task.depth for task in monitored} == {"20", "50", "full"}
-    assert {task.strategy for task in tasks if task.table == "TRADE"} == {"grid"}
+    grids = [task for task in tasks if task.table == "TRADE"]
+    assert {task.strategy for task in grids} == {"grid"}
+    assert {task.pair for task in grids} <= {task.pair for task in monitored}
+
+
+def test_every_venue_is_in_the_demo_and_an_older_generation_is_not() -> None:
+    left_out = set(venues.names()) - set(demo.MARKETS)
+    assert {venue for venue, _ in left_out} == demo.OLDER

@@ -24,6 +24,8 @@ from tests.support.fleet_processes import Fleet
 from tests.support.waiting import wait_until
 from trader.report import pnl
 
+# its paper fills need books only: one spliced by REST, one that begins with a snapshot, and one in contracts
+SAMPLE = (("binance", "spot"), ("okx", "spot"), ("okx", "futures"))
 PAIRS = [Pair("binance", "spot", "BTC/USDT"), Pair("okx", "spot", "ETH/USDT"), Pair("okx", "futures", "SOL/USDT")]
 WORKING = {"INTENT", "OPEN", "PARTIAL"}
 FILLS_S = 60.0
@@ -119,7 +121,7 @@ def desk(redis_server, redis_url: str, tmp_path: Path) -> Callable[..., object]:
 
     @asynccontextmanager
     async def make(*tasks: Task) -> AsyncIterator[tuple[Desk, list[Task]]]:
-        async with Simulator(pairs=3, rate=10) as venues:
+        async with Simulator(SAMPLE, pairs=3, rate=10) as venues:
             database = f"sqlite:///{tmp_path / 'fleet.db'}"
             environment = {"FLEET_DATABASE_URL": database, "FLEET_ROLES": "feed,trader", "FLEET_BOOK_TTL_MS": "10000"}
             for end in venues.endpoints:

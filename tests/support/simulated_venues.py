@@ -10,11 +10,15 @@ from typing import Any
 
 import httpx
 
+from feeds import venues as known_venues
 from fleet.pair import Pair
 from ops.embedded.process import ServerProcess
 from ops.simulator.registry import listings
 from tests.support.commands import REPOSITORY
 
+# of all that there is, what whole daemons are tried on: splices and images, contracts, gzip, protobuf; every venue's own books
+# are proved in tests/conformance
+SAMPLE = ("binance", "okx", "htx:spot", "mexc:spot")
 READY_S = 20.0
 LISTED = 8  # pairs of each venue-market
 
@@ -66,8 +70,8 @@ class SimulatedVenues:
             for end in self.endpoints:
                 await self._post({**_place(end), "action": "freeze_market", "end": True})
 
-    async def book(self, pair: Pair) -> tuple[int, Levels, Levels]:
-        """The exact book: the venue's sequence, bids and asks in base units."""
+    async def book(self, pair: Pair, depth: str = "50") -> tuple[int, Levels, Levels]:
+        """The exact book as far as the channel of that depth shows it: the venue's sequence, bids and asks in base units."""
         query = {"venue": pair.venue, "market": pair.market, "pair": pair.pair}
         async with httpx.AsyncClient() as http:
             answer = await http.get(f"{self._control(pair.venue, pair.market)}/book", params=query)
@@ -75,7 +79,10 @@ class SimulatedVenues:
         shown = answer.json()
         size = next(one for one in listings(pair.venue, pair.market, LISTED) if one.pair == pair.pair).contract_value
         bids, asks = ({Decimal(p): Decimal(q) * size for p, q in shown[side]} for side in ("bids", "asks"))
-        return shown["sequence"], bids, asks
+        window = known_venues.find(pair.venue, pair.market).book_channel(depth).depth
+        most = int(window) if window.isdecimal() else None
+        best_bids, best_asks = sorted(bids, reverse=True)[:most], sorted(asks)[:most]
+        return shown["sequence"], {p: bids[p] for p in best_bids}, {p: asks[p] for p in best_asks}
 
     async def _post(self, order: dict[str, Any]) -> None:
         async with httpx.AsyncClient() as http:
@@ -94,9 +101,9 @@ def _place(end: dict[str, str]) -> dict[str, str]:
 
 @asynccontextmanager
 async def simulated_venues(folder: Path, *, rate: float = 8.0) -> AsyncIterator[SimulatedVenues]:
-    """Binance and OKX, spot and futures, on free ports."""
+    """SAMPLE on free ports."""
     folder.mkdir(parents=True, exist_ok=True)
-    arguments = [sys.executable, "-m", "ops.simulator", "--pairs", str(LISTED), "--rate", str(rate)]
+    arguments = [sys.executable, "-m", "ops.simulator", *SAMPLE, "--pairs", str(LISTED), "--rate", str(rate)]
     process = ServerProcess("venue simulator", arguments, directory=REPOSITORY, log=folder / "simulator.log")
     process.start()
     try:

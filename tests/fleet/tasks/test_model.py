@@ -57,7 +57,7 @@ def test_no_change_is_an_empty_difference() -> None:
 def test_defaults_follow_the_table_and_the_depth() -> None:
     watched = Task("MONITORING", BTC)
     assert (watched.depth, watched.channels) == ("50", BOOK)
-    assert Task("MONITORING", BTC, depth="bbo").channels == {"bbo"}
+    assert Task("MONITORING", BTC, depth="bbo").channels == {"bbo", "book"}
     assert Task("TRADE", BTC, strategy="grid", depth="bbo").channels == {"bbo", "book"}
     traded = Task("TRADE", BTC, strategy="grid")
     assert (traded.depth, traded.mode, traded.account) == ("20", "paper", "paper")

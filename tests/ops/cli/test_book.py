@@ -46,6 +46,14 @@ async def test_a_missing_book_ends_with_3_and_one_line(redis_url, fleet_in_redis
     assert ended.out == ""
 
 
+async def test_a_pair_that_is_refused_ends_with_3_and_the_reason(redis_url, fleet_in_redis):
+    reason = "binance spot is turned off by FLEET_VENUES__BINANCE__SPOT__ENABLED=false"
+    await fleet_in_redis.beat("host-1:4001:aabb", notes={BTC.label: {"state": "refused", "reason": reason}})
+    ended = run_fleet("book", *NAMED, FLEET_REDIS_URL=redis_url)
+    assert_one_line(ended, 3, f"binance spot BTC/USDT is refused: {reason}")
+    assert ended.out == ""
+
+
 async def test_a_stale_book_ends_with_3_and_shows_no_level(redis_url, fleet_in_redis):
     await fleet_in_redis.make_live(BTC)
     await fleet_in_redis.kill_owner(BTC)

@@ -26,6 +26,18 @@ def test_show_prints_every_setting_and_no_secret():
     assert as_json.json["lease_ms"] == 4000
 
 
+@pytest.mark.parametrize("switch", ["true", "false"])
+def test_a_switch_of_a_venue_is_shown_either_way(switch, tmp_path):
+    name = "FLEET_VENUES__COINEX__SPOT__ENABLED"
+    shown = run_fleet("config", "show", **{name: switch})
+    assert f"coinex.spot.enabled={switch}" in shown.out
+    file = tmp_path / "fleet.toml"
+    file.write_text(f"[venues.coinex.spot]\nenabled = {switch}\n")
+    assert f"coinex.spot.enabled={switch}" in run_fleet("config", "show", FLEET_CONFIG=str(file)).out
+    as_json = run_fleet("config", "show", "--json", FLEET_CONFIG=str(file)).json
+    assert as_json["venues"]["coinex"]["spot"]["enabled"] is (switch == "true")
+
+
 def test_check_accepts_what_can_be_right_without_asking_a_server():
     ended = run_fleet(
         "config", "check", FLEET_REDIS_URL="redis://127.0.0.1:1", FLEET_DATABASE_URL="mysql://u:p@127.0.0.1:1/x"

@@ -28,3 +28,4 @@ def test_a_venue_that_is_not_simulated_names_the_nearest():
 def test_options_that_cannot_be_right_are_one_line():
     assert_one_line(run_fleet("sim", "--pairs", "0"), 2, "--pairs")
     assert_one_line(run_fleet("sim", "--rate", "-1"), 2, "rate", "above 0")
+    assert_one_line(run_fleet("sim", "okx", "--port", "65535"), 2, "--port 65535", "2 markets", "at most 65534")

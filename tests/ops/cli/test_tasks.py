@@ -98,6 +98,25 @@ def test_a_task_that_cannot_be_right_is_one_line_and_nothing_is_stored(sqlite, a
     assert tasks("list", "--json", url=sqlite).json == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["coinex", "spot", "BTC/USDT"],
+            ["coinex spot is off by default: ", "COINEX__SPOT__ENABLED=true", "not served"],
+        ),
+        (["hyperliquid", "futures", "BTC/USDC"], ["hyperliquid futures, depth 50: ", "20 levels"]),
+        (["okx", "spot", "BTC/USDT", "--channels", "trades"], ["okx:spot:BTC/USDT: trades without book", "never live"]),
+    ],
+)
+def test_what_a_venue_cannot_give_is_noted_and_the_task_is_kept(sqlite, arguments, words):
+    added = tasks("add", *arguments, url=sqlite)
+    assert added.code == 0
+    [note] = added.err.splitlines()
+    assert [word for word in words if word not in note] == []
+    assert len(tasks("list", "--json", url=sqlite).json) == 1
+
+
 def test_one_wrong_pair_of_many_stores_none(sqlite):
     assert_one_line(tasks("add", "okx", "spot", "BTC/USDT", "nope", url=sqlite), 2, "'NOPE'")
     assert tasks("list", "--json", url=sqlite).json == []

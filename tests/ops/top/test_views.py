@@ -1,13 +1,15 @@
 """What is drawn, as text: 80×24 and 120×40."""
 
+import msgspec
 import pytest
 from rich.console import Console
 from rich.screen import Screen as Whole
 
+from ops.status import PairStatus
 from ops.top.controls import press
 from ops.top.state import Screen, State, changed
 from ops.top.views import view
-from tests.support.statuses import book, member, status
+from tests.support.statuses import book, member, pair, refused, status
 
 SIZES = [(80, 24), (120, 40)]
 
@@ -92,6 +94,52 @@ def test_the_selected_row_is_always_on_the_screen():
         assert f"{state.position(visible) + 1}/{len(visible)}" in lines[-2]
         short = f"{chosen.venue} {'fut' if chosen.market == 'futures' else chosen.market} {chosen.pair}"
         assert any(line.startswith(short[:20]) for line in lines), chosen
+
+
+LONG = ("kucoin_classic", "futures", "SIM024/USDT")
+OFF = (
+    "coinex spot is off by default: the venue announced its orderly cessation, by one source that quotes its notice; "
+    "FLEET_VENUES__COINEX__SPOT__ENABLED=true uses it all the same"
+)
+
+
+def with_pairs(*pairs: PairStatus) -> State:
+    return State(status=msgspec.structs.replace(status(), pairs=pairs))
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_two_pairs_with_long_names_can_be_told_apart(width, height):
+    names = ["SIM024/USDT", "SIM025/USDT"]
+    lines = drawn(
+        with_pairs(*(pair(*LONG[:2], name) for name in names), pair("kucoin", "futures", names[0])), width, height
+    )
+    for name in names:
+        assert len([line for line in lines if line.startswith(f"kucoin_classic fut {name} ")]) == 1
+    assert len([line for line in lines if line.startswith("kucoin fut SIM024/USDT ")]) == 1
+    assert any("65000.1" in line for line in lines)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_long_reason_of_the_selected_pair_is_told_to_its_end(width, height):
+    lines = drawn(with_pairs(refused(), pair(*LONG, reason=OFF)), width, height)
+    assert "COINEX" not in "".join(lines)
+    state = press(with_pairs(refused(), pair(*LONG, reason=OFF)), "down")
+    assert OFF in " ".join(" ".join(drawn(state, width, height)).split())
+
+
+def test_a_long_reason_of_a_book_that_is_not_live_is_told_to_its_end():
+    known = pair(*book().pair, status="refused", reason=OFF)
+    lines = drawn(State(status=msgspec.structs.replace(status(), pairs=(known,)), book=book("missing"),
+                        screen=Screen.BOOK, selected=book().pair))  # fmt: skip
+    assert OFF in " ".join(" ".join(lines).split())
+
+
+def test_resyncs_and_wrong_checksums_of_the_selected_pair_are_told():
+    troubled = pair("coinex", "spot", "BTC/USDT", gaps=1, resyncs=2, checksums=3)
+    told = drawn(with_pairs(troubled))[-2]
+    assert "1 gaps   2 resyncs   3 wrong checksums" in told
+    wide = drawn(with_pairs(troubled), 160, 40)
+    assert any("RESYN SUMS" in line for line in wide)
 
 
 def test_a_crowd_of_members_leaves_room_for_the_pairs():
