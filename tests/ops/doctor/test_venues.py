@@ -66,7 +66,7 @@ async def test_a_venue_that_is_off_is_not_asked_and_no_failure(free_port: Callab
         assert f"FLEET_VENUES__{venue.upper()}__{market.upper()}__ENABLED=true" in check.detail
     turned_off = await checked(everywhere(Endpoint(enabled=False)))
     assert {check.status for check in turned_off.values()} == {"ok"}
-    assert turned_off["okx spot"].detail == "turned off by FLEET_VENUES__OKX__SPOT__ENABLED=false"
+    assert turned_off["okx spot"].detail == "okx spot is turned off by FLEET_VENUES__OKX__SPOT__ENABLED=false"
 
 
 async def test_where_nobody_is_each_way_is_named(free_port: Callable[[], int]) -> None:
