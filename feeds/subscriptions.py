@@ -267,11 +267,12 @@ class Subscriptions:
         return late
 
     def wait_ms(self, now_ms: float) -> float:
-        """How long until the next request may be sent; NEVER while there is none."""
+        """How long until the next request may be sent; NEVER while there is none, or it waits for an answer first."""
         waiting = self._open and (
             bool(self._snapshots)
             or any(
-                each.phase is Phase.LEAVING_QUEUED or (each.phase is Phase.QUEUED and each.not_before_ms <= now_ms)
+                each.phase is Phase.LEAVING_QUEUED
+                or (each.phase is Phase.QUEUED and not each.suspect and each.not_before_ms <= now_ms)
                 for each in self.by_name.values()
             )
         )

@@ -6,6 +6,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feeds.feed_words import NEVER
 from feeds.pacer import Pacer
 from feeds.subscriptions import ACK_MS, LEAVE_MS, Phase, Subscriptions
 from feeds.venue import Ack, Refusal, Topic, Traits
@@ -244,3 +245,27 @@ def test_an_answer_that_names_only_a_kind_is_for_the_oldest_unanswered_of_it():
     asked(subscriptions, 2.0)
     assert subscriptions.acknowledged(Ack(None, None, False, "depth"), 3.0) == []
     assert list(subscriptions.by_name) == ["prints:AAA", "prints:BBB"]
+
+
+def test_how_long_to_wait_is_known_while_requests_wait_for_their_turn_only():
+    subscriptions = opened(topics_per_request=1, requests_per_s=2.0)
+    assert subscriptions.wait_ms(0.0) == NEVER
+    for symbol in ("AAA", "BBB"):
+        subscriptions.add(topic(symbol), None)
+    assert subscriptions.wait_ms(0.0) == 0.0
+    assert len(asked(subscriptions)) == 1
+    assert subscriptions.wait_ms(100.0) == 400.0
+    assert len(asked(subscriptions, 500.0)) == 1
+    assert subscriptions.wait_ms(500.0) == NEVER
+
+
+def test_a_suspect_that_waits_for_an_answer_hurries_nobody():
+    subscriptions = Subscriptions(FakeVenue(Traits(unknown_closes=True), topics_per_request=1), random.Random(1))
+    for symbol in ("AAA", "BBB"):
+        subscriptions.add(topic(symbol), None)
+    subscriptions.opened(0.0)
+    asked(subscriptions)
+    subscriptions.closed()
+    subscriptions.opened(1.0)
+    assert len(asked(subscriptions, 1.0)) == 1
+    assert subscriptions.wait_ms(2.0) == NEVER
