@@ -15,6 +15,13 @@ async def heeding(call: Awaitable[T]) -> T:
     """Await a client's call. Raises CancelledError if the task was cancelled meanwhile, even where the client forgot it."""
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
+    if before:
+        try:
+            await asyncio.sleep(0)  # one that was asked for while the task ran is delivered here: inside it could be dropped
+        except asyncio.CancelledError:
+            if asyncio.iscoroutine(call):
+                call.close()
+            raise
     try:
         return await call
     finally:

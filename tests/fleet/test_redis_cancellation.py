@@ -49,3 +49,22 @@ async def test_a_cancellation_reaches_a_pipeline_too(redis_url):
             task.cancel()
         assert done, f"cancelled after {turns} turns of the loop, the task went on (past the command: {went_on})"
     await client.aclose()
+
+
+async def test_a_cancellation_asked_for_while_the_task_ran_is_not_lost_in_its_next_command(redis_url):
+    """As Ctrl-C does between two commands: it waits for the task's next pause, which is inside redis-py."""
+    client = connect(Settings(redis_url=SecretStr(redis_url)))
+    await client.ping()
+
+    async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await client.blpop(["nothing"], timeout=3)
+
+    task = asyncio.get_running_loop().create_task(work())
+    done, _ = await asyncio.wait({task}, timeout=1)
+    assert done, "the task went on after it was cancelled"
+    assert task.cancelled()
+    assert await client.ping(), "the client is of use afterwards"
+    await client.aclose()

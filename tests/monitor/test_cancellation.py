@@ -43,3 +43,20 @@ async def test_answers_and_errors_pass():
     assert await heeding(answer()) == 5
     with pytest.raises(KeyError):
         await heeding(fail())
+
+
+async def test_a_cancellation_asked_for_while_the_task_ran_is_delivered_before_the_call() -> None:
+    called = []
+
+    async def call() -> None:
+        called.append(1)
+
+    async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await heeding(call())
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.get_running_loop().create_task(work())
+    assert called == []
