@@ -42,7 +42,9 @@ class _KeepsCancellations:
         task = asyncio.current_task()
         before = task.cancelling() if task else 0
         if before:
-            await asyncio.sleep(0)  # one that was asked for while the task ran is delivered here: inside it could be dropped
+            await asyncio.sleep(
+                0
+            )  # one that was asked for while the task ran is delivered here: inside it could be dropped
         await super().send_packed_command(command, check_health)  # type: ignore[misc]
         if task and task.cancelling() > before:
             await self.disconnect(nowait=True)  # type: ignore[attr-defined]  # the answer will not be read

@@ -17,7 +17,9 @@ async def heeding(call: Awaitable[T]) -> T:
     before = task.cancelling() if task else 0
     if before:
         try:
-            await asyncio.sleep(0)  # one that was asked for while the task ran is delivered here: inside it could be dropped
+            await asyncio.sleep(
+                0
+            )  # one that was asked for while the task ran is delivered here: inside it could be dropped
         except asyncio.CancelledError:
             if asyncio.iscoroutine(call):
                 call.close()
