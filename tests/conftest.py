@@ -43,6 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name a parameter of raw bytes by its argument: its own text may differ between two workers (gzip writes the time)."""
+    return argname if isinstance(val, bytes) else None
+
+
 async def begin(stack: AsyncExitStack, server: EmbeddedServer) -> None:
     """Start a server that ends with the stack; a missing program fails the test with the mend."""
     try:
