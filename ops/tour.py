@@ -59,7 +59,7 @@ TOUR: tuple[Stop, ...] = (
     Stop(
         "Operating: the doctor", "ops/doctor", "check examination machine redis_server redis_rights databases venues",
     ),
-    Stop("Servers from wheels", "ops/embedded", "server process tied redis clickhouse clickhouse_child errors"),
+    Stop("Servers from wheels", "ops/embedded", "server process tied redis clickhouse clickhouse_child mariadb errors"),
     Stop(
         "The venue simulator", "ops/simulator",
         "simulator registry venue wire market ladder window feed faults misbehaviours limits catalogue control __main__",
@@ -83,9 +83,9 @@ TOUR: tuple[Stop, ...] = (
     ),
     Stop(
         "Chaos: a fleet to be hurt", "ops/chaos",
-        "scenario scale result late child markets fleet watcher truth stage registry table",
+        "scenario scale result registry stage fleet ground child markets watcher records chains judgement truth late hurtable memory table",
     ),
-    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers"),
+    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine"),
     Stop("Measuring", "ops/bench", "ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference tour"),
     Stop("Pictures", "ops/pictures", "top"),
