@@ -15,7 +15,7 @@ TOUR: tuple[Stop, ...] = (
     Stop("Words: what everything is about", "fleet", "pair errors clock config keys cell"),
     Stop("A book, and what happens to it", "books", "events decimals book sequence"),
     Stop("How a book travels", "books", "wire loaded join store live"),
-    Stop("The protocol itself, a verb a file", "lua", "acquire renew release publish touch stale trim beat elect budget"),
+    Stop("The protocol itself, a verb a file", "lua", "acquire renew release offer publish touch stale trim beat elect budget"),
     Stop("Redis", "fleet", "redis_connection ordered script_source scripts layout"),
     Stop("Who owns what", "fleet", "lease_states lease assignment heartbeat election upkeep"),
     Stop("The life of a process", "fleet", "supervisor backoff logs"),
