@@ -17,7 +17,7 @@ TOUR: tuple[Stop, ...] = (
     Stop("How a book travels", "books", "wire loaded join store live"),
     Stop("The protocol itself, a verb a file", "lua", "acquire renew release offer publish touch stale trim beat elect budget"),
     Stop("Redis", "fleet", "redis_connection ordered script_source scripts layout"),
-    Stop("Who owns what", "fleet", "lease_states lease assignment heartbeat election upkeep"),
+    Stop("Who owns what", "fleet", "lease_states lease assignment heartbeat election upkeep evidence"),
     Stop("The life of a process", "fleet", "supervisor backoff logs"),
     Stop("SQL", "fleet", "sql exact schema daemon_state"),
     Stop("What the fleet is asked to do", "fleet/tasks", "model files store poller"),
