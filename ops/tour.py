@@ -81,7 +81,7 @@ TOUR: tuple[Stop, ...] = (
         "The venue simulator: Hyperliquid", "ops/simulator/hyperliquid",
         "public subscriptions rest text listing misbehaviours",
     ),
-    Stop("Proving", "ops/chaos", "history grants line_check checker history_files"),
+    Stop("Proving", "ops/chaos", "history grants line_check checker history_files recorder probe"),
     Stop("Measuring", "ops/bench", "ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference tour"),
     Stop("Pictures", "ops/pictures", "top"),
