@@ -9,7 +9,7 @@ keep a lease from expiring here before it expires there.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from types import TracebackType
 from typing import NamedTuple
@@ -191,6 +191,22 @@ class LeaseKeeper:
             lease.step(Event.REFUSED)
         if self._leases.get(lease.target.lease) is lease:
             del self._leases[lease.target.lease]
+
+    async def offer(self, offers: Mapping[Target, str], ttl_ms: int) -> list[Target]:
+        """Consent that each target may be taken by the member named ('' withdraws it); a call a shard. Returns those that are
+        not ours any more. Raises what the connection raises."""
+        by_tail: dict[str, list[tuple[Target, scripts.Offer]]] = {}
+        for target, member in offers.items():
+            lease = self._leases.get(target.lease)
+            if lease is not None and lease.state is State.HELD:
+                value = scripts.lease_value(lease.token, self.holder)
+                one = scripts.Offer(target.lease, target.offer, value, member)
+                by_tail.setdefault(target.tail, []).append((target, one))
+        lost: list[Target] = []
+        for made in by_tail.values():
+            gone = await scripts.offer(self._redis, offers=[one for _, one in made], ttl_ms=ttl_ms)
+            lost += [made[position][0] for position in gone]
+        return lost
 
     async def release(self, target: Target) -> bool:
         """Give it back, so that an heir need not wait; False when it was not ours any more. Work under it must have
