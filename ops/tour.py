@@ -55,12 +55,12 @@ TOUR: tuple[Stop, ...] = (
     Stop("Operating: fleet top", "ops/top", "state controls keyboard views terminal app"),
     Stop(
         "Operating: the command line", "ops/cli",
-        "app run __main__ session output arguments init daemon demo status book tasks top config doctor bench sim",
+        "app run __main__ session output arguments init daemon demo status book tasks top config doctor bench sim chaos",
     ),
     Stop(
         "Operating: the doctor", "ops/doctor", "check examination machine redis_server redis_rights databases venues",
     ),
-    Stop("Servers from wheels", "ops/embedded", "server process tied redis clickhouse clickhouse_child errors"),
+    Stop("Servers from wheels", "ops/embedded", "server process tied redis clickhouse clickhouse_child mariadb errors"),
     Stop(
         "The venue simulator", "ops/simulator",
         "simulator registry venue wire market ladder window feed faults misbehaviours limits catalogue control __main__",
@@ -82,6 +82,13 @@ TOUR: tuple[Stop, ...] = (
         "The venue simulator: Hyperliquid", "ops/simulator/hyperliquid",
         "public subscriptions rest text listing misbehaviours",
     ),
+    Stop(
+        "Chaos: a fleet to be hurt", "ops/chaos",
+        "scenario scale result registry stage fleet ground child markets watcher records chains judgement truth late hurtable "
+        "memory table",
+    ),
+    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine"),
+    Stop("Proving", "ops/chaos", "history grants line_check checker history_files recorder probe"),
     Stop("Measuring", "ops/bench", "ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference tour"),
     Stop("Pictures", "ops/pictures", "top"),
