@@ -21,7 +21,7 @@ from fleet.cell import Cell
 from fleet.errors import ConnectionLost
 from fleet.keys import Keys
 from fleet.lease import trades_field
-from fleet.ordered import OrderedConnection
+from fleet.ordered_cluster import Ordered
 from fleet.pair import Pair
 from fleet.scripts import PublishLine, Touched, Verdict, Word, publish, touch
 
@@ -50,7 +50,7 @@ class Publisher:
 
     def __init__(
         self,
-        connection: OrderedConnection,
+        connection: Ordered,
         keys: Keys,
         *,
         book_ttl_ms: int,
