@@ -5,7 +5,8 @@ from typing import Any
 
 from fleet.cluster_map import slot_of
 
-_OF_A_NODE = {"FLUSHALL", "FLUSHDB", "KEYS", "SCAN", "DBSIZE", "RANDOMKEY", "SCRIPT FLUSH"}
+OF_ALL = {"FLUSHALL", "FLUSHDB", "SCRIPT FLUSH"}  # one answer stands for all
+_OF_A_NODE = {"KEYS", "SCAN", "DBSIZE", "RANDOMKEY"}
 _KEYLESS = {
     *("PING", "TIME", "INFO", "CONFIG", "SCRIPT", "CLIENT", "COMMAND", "CLUSTER", "ROLE", "ACL", "ECHO", "WAIT"),
     *("LASTSAVE", "SLOWLOG", "LATENCY", "ASKING", "HELLO", "AUTH"),
@@ -62,6 +63,11 @@ def split_read(command: Sequence[Any]) -> tuple[list[Command], int] | None:
 def _streams(command: Sequence[Any]) -> int:
     """Where STREAMS stands. The names before it (group, consumer) are ours, and none is called so."""
     return next(position for position, part in enumerate(command) if position and _word(part) == "STREAMS")
+
+
+def is_for_all(command: Sequence[Any]) -> bool:
+    """Whether a command is meant for every primary."""
+    return _word(command[0]) in OF_ALL
 
 
 def _word(part: Any) -> str:

@@ -18,7 +18,7 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import AskError, ClusterDownError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from fleet.cluster_commands import first_key, split_read
+from fleet.cluster_commands import first_key, is_for_all, split_read
 from fleet.cluster_map import slot_of
 from fleet.cluster_routes import NotServed, Routes
 from fleet.redis_url import HostPort
@@ -68,7 +68,10 @@ class ClusterClient(redis.asyncio.Redis):
             raise RedisConnectionError(str(error)) from error
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """A command, carried out at the node of its first key."""
+        """A command, carried out at the node of its first key; one that empties, at every primary."""
+        if is_for_all(args):
+            nodes = (await self.primaries()).values()
+            return (await asyncio.gather(*(run_on(node, args, dict(options), asking=False) for node in nodes)))[0]
         split = split_read(args)
         if split is not None:
             return await self._read_slots(*split, options)
