@@ -15,9 +15,13 @@ TOUR: tuple[Stop, ...] = (
     Stop("Words: what everything is about", "fleet", "pair errors clock config keys cell"),
     Stop("A book, and what happens to it", "books", "events decimals book sequence"),
     Stop("How a book travels", "books", "wire loaded join store live"),
-    Stop("The protocol itself, a verb a file", "lua", "acquire renew release publish touch stale trim beat elect budget"),
+    Stop(
+        "The protocol itself, a verb a file", "lua",
+        "acquire renew release publish touch stale trim beat elect write_plan budget",
+    ),
     Stop("Redis", "fleet", "redis_connection ordered script_source scripts layout"),
     Stop("Who owns what", "fleet", "lease_states lease assignment heartbeat election upkeep"),
+    Stop("Who should own what", "fleet", "plan placement heirs orders plan_store replan serving planner"),
     Stop("The life of a process", "fleet", "supervisor backoff logs"),
     Stop("SQL", "fleet", "sql exact schema daemon_state"),
     Stop("What the fleet is asked to do", "fleet/tasks", "model files store poller"),
@@ -49,7 +53,7 @@ TOUR: tuple[Stop, ...] = (
     ),
     Stop("Trader: strategies", "trader/strategies", "grid bbo"),
     Stop("Trader: what is done", "trader", "lease ledger market engine account role report"),
-    Stop("Operating: the processes", "ops", "daemon prerequisites up demo demo_check interruption"),
+    Stop("Operating: the processes", "ops", "daemon planning prerequisites up demo demo_check interruption"),
     Stop("Operating: looking at a fleet", "ops", "status observer status_table ladder shown watching"),
     Stop("Operating: fleet top", "ops/top", "state controls keyboard views terminal app"),
     Stop(
