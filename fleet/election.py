@@ -8,6 +8,7 @@ import asyncio
 import logging
 from typing import Any
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from fleet import scripts
@@ -15,7 +16,6 @@ from fleet.clock import MonoMs
 from fleet.errors import FleetError
 from fleet.keys import Keys
 from fleet.logs import one_line
-from fleet.ordered import OrderedConnection, pack
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Election:
 
     name = "election"
 
-    def __init__(self, redis: scripts.Connection, keys: Keys, *, member: str, lease_ms: int, mono_ms: MonoMs) -> None:
+    def __init__(self, redis: Redis, keys: Keys, *, member: str, lease_ms: int, mono_ms: MonoMs) -> None:
         self.term = 0
         self.leader = ""
         self.failures = 0
@@ -89,23 +89,17 @@ class Election:
     async def _nobody_else(self) -> bool:
         """Whether the fleet has been without a leader for a whole lease: then one that stands aside is better than none."""
         sent_ms = self._mono_ms()
-        held = await self._get_leader()
+        held: Any = await self._redis.get(self._keys.leader())
         if held is None:
             self.leader = ""
             if self._vacant_since_ms is None:
                 self._vacant_since_ms = sent_ms
             return sent_ms - self._vacant_since_ms >= self._lease_ms
         self._vacant_since_ms = None
-        term, _, self.leader = held.decode().partition(" ")
+        term, _, self.leader = bytes(held).decode().partition(" ")
         self.term = int(term)
         self._highest = max(self._highest, self.term)
         return False
-
-    async def _get_leader(self) -> bytes | None:
-        key = self._keys.leader()
-        redis = self._redis
-        answer: Any = await (redis.call(pack("GET", key)) if isinstance(redis, OrderedConnection) else redis.get(key))
-        return None if answer is None else bytes(answer)
 
     async def stand_aside(self) -> None:
         """Let another lead at once, and leave it to others from now on. Raises what the connection raises, and stands aside

@@ -1,10 +1,12 @@
 """The only EVALSHA: every Lua verb as a typed function. What a verb guarantees is said at the head of its file in lua/.
 
-All verbs run on a pooled client (redis.asyncio.Redis) or on an OrderedConnection. A script the server does not know
-(NOSCRIPT: flushed, restarted, failed over) was not executed at all; it is loaded and asked once more, here and nowhere
-else. Errors: redis-py's own from a pooled client; ConnectionLost from an OrderedConnection.
+All verbs run on a pooled client (redis.asyncio.Redis) or on an ordered connection; on a Cluster both find the node of the
+first key. A script the server does not know (NOSCRIPT: flushed, restarted, failed over, a slot that moved) was not executed
+at all; it is loaded at that node and asked once more, here and nowhere else. Errors: redis-py's own from a pooled client;
+ConnectionLost from an ordered connection, also where a primary that has become a replica refused to write.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
@@ -17,16 +19,19 @@ from redis.exceptions import NoScriptError
 from fleet.cell import Cell
 from fleet.keys import Keys
 from fleet.ordered import OrderedConnection, pack
+from fleet.ordered_cluster import Ordered, OrderedCluster
 from fleet.pair import Pair
+from fleet.redis_cluster import ClusterClient, run_on
 from fleet.script_source import Script, load_script
 
-Connection = redis.asyncio.Redis | OrderedConnection
+Connection = redis.asyncio.Redis | Ordered
 Key = str | bytes
 DEAD_GROUP_MS = 600_000  # DESIGN §5, 7: a reader group unseen for ten minutes holds nothing back
 
 _ACQUIRE = load_script("acquire", ("tail", "lease", "offer"), ("holder", "ttl_ms", "floor", "field*"))
 _RENEW = load_script("renew", ("lease*",), ("ttl_ms", "value*"))
 _RELEASE = load_script("release", ("lease",), ("value",))
+_OFFER = load_script("offer", ("pair*",), ("ttl_ms", "offer*"))
 _PUBLISH = load_script("publish", ("tail", "deltas", "trades", "book*"), ("book_ttl_ms", "lines"))
 _TOUCH = load_script("touch", ("tail", "book*"), ("book_ttl_ms", "claim*"))
 _STALE = load_script("stale", ("pair*",), ())
@@ -41,7 +46,7 @@ _WRITE_PLAN = load_script(
 _BUDGET = load_script("budget", ("bucket",), ("capacity", "refill_per_s", "cost", "ban_ms"))
 
 SCRIPTS: tuple[Script, ...] = (
-    _ACQUIRE, _RENEW, _RELEASE, _PUBLISH, _TOUCH, _STALE, _TRIM, _BEAT, _ELECT, _BUDGET, _WRITE_PLAN,
+    _ACQUIRE, _RENEW, _RELEASE, _OFFER, _PUBLISH, _TOUCH, _STALE, _TRIM, _BEAT, _ELECT, _WRITE_PLAN, _BUDGET,
 )  # fmt: skip
 
 
@@ -107,6 +112,27 @@ async def release(redis: Connection, *, lease: Key, value: str) -> bool:
     return bool(await _run(redis, _RELEASE, (lease,), (value,)) == b"RELEASED")
 
 
+class Offer(NamedTuple):
+    """The lease held as `value`, and its offer key; `next` is the member it may go to, '' withdraws the offer."""
+
+    lease: Key
+    offer: Key
+    value: str
+    next: str
+
+
+async def offer(redis: Connection, *, offers: Sequence[Offer], ttl_ms: int) -> list[int]:
+    """Make or withdraw offers of one shard; returns the 0-based positions of those whose lease is not ours any more."""
+    if not offers:
+        return []
+    named = [key for one in offers for key in (one.lease, one.offer)]
+    args: list[str | int] = [ttl_ms]
+    for one in offers:
+        args += (one.value, one.next)
+    reply = await _run(redis, _OFFER, named, args)
+    return [position - 1 for position in reply]
+
+
 class Word(StrEnum):
     """Verdicts on a published line; see lua/publish.lua."""
 
@@ -169,7 +195,7 @@ def _book_keys(keys: Keys, pair: Pair) -> tuple[bytes, bytes, bytes]:
 
 
 async def publish(
-    connection: OrderedConnection, keys: Keys, shard: int, book_ttl_ms: int, lines: Sequence[PublishLine]
+    connection: Ordered, keys: Keys, shard: int, book_ttl_ms: int, lines: Sequence[PublishLine]
 ) -> list[Verdict]:
     """Append and flush many pairs of one shard; a verdict a line, in order. All pairs must be of that shard."""
     named = [*_shard_keys(keys, shard)]
@@ -280,27 +306,18 @@ async def elect(redis: Connection, keys: Keys, *, member: str, ttl_ms: int, floo
     return Elected(member, int(reply[1]), reply[0] == b"ELECTED")
 
 
-KEEP_ORDERS, DELETE_ORDERS = "=", "-"  # in place of a text
+PlanRows = tuple[bool, Sequence[str], Sequence[str], Sequence[str]]
 
 
 async def write_plan(
-    redis: Connection,
-    keys: Keys,
-    *,
-    leader: str,
-    ttl_ms: int,
-    retain: int,
-    orders: Mapping[str, str],
-    first: bool = False,
-    head: Sequence[str] = (),
-    unplaced: Sequence[str] = (),
-    moves: Sequence[str] = (),
+    redis: Connection, keys: Keys, *, leader: str, ttl_ms: int, retain: int, rows: PlanRows, texts: Mapping[str, str]
 ) -> int | None:
-    """A part of a plan, see lua/write_plan.lua. `leader` is `term member`; `orders`: member → its text, KEEP_ORDERS or
-    DELETE_ORDERS. Returns how many texts to keep were not there; None when another leads: nothing was written."""
-    named = (keys.leader(), keys.plan(), keys.unplaced(), keys.moves(), *(keys.orders(member) for member in orders))
-    rows = _pack_message((first, head, unplaced, moves))
-    reply = await _run(redis, _WRITE_PLAN, named, (leader, ttl_ms, retain, rows, *orders.values()))
+    """A part of a plan: its rows, and the text of each member; see lua/write_plan.lua. `leader` is `term member`.
+
+    Returns how many texts to keep were not there; None when another leads: nothing was written.
+    """
+    named = (keys.leader(), keys.plan(), keys.unplaced(), keys.moves(), *(keys.orders(member) for member in texts))
+    reply = await _run(redis, _WRITE_PLAN, named, (leader, ttl_ms, retain, _pack_message(rows), *texts.values()))
     return None if reply[0] == b"REFUSED" else int(reply[1])
 
 
@@ -332,35 +349,50 @@ def _refused(reply: Any) -> Refused | None:
     return None if reply[0] == b"OK" else Refused(int(reply[1]), reply[0] == b"BANNED")
 
 
-async def load_all(redis: Connection) -> None:
-    """Load every script, so that the first calls need no second try."""
-    for script in SCRIPTS:
-        await _load(redis, script)
-
-
-async def _load(redis: Connection, script: Script) -> None:
-    if isinstance(redis, OrderedConnection):
-        await redis.call(pack("SCRIPT", "LOAD", script.text))
-    else:
-        await redis.execute_command("SCRIPT LOAD", script.text)  # type: ignore[no-untyped-call]
+async def load_all(redis: redis.asyncio.Redis | OrderedConnection) -> None:
+    """Load every script, so that the first calls need no second try. On a Cluster, at every primary there is now."""
+    nodes = list((await redis.primaries()).values()) if isinstance(redis, ClusterClient) else [redis]
+    for node in nodes:
+        for script in SCRIPTS:
+            if isinstance(node, OrderedConnection):
+                await node.call(pack("SCRIPT", "LOAD", script.text))
+            else:
+                await node.script_load(script.text)
 
 
 async def _run(redis: Connection, script: Script, keys: Sequence[Key], args: Sequence[str | int | bytes]) -> Any:
-    if isinstance(redis, OrderedConnection):
-        packed = pack("EVALSHA", script.sha, len(keys), *keys, *args)
-        try:
-            return await redis.call(packed)
-        except NoScriptError:
-            # Both in one turn: whoever asks after us on this connection finds the script loaded.
-            loaded, reply = redis.send(pack("SCRIPT", "LOAD", script.text)), redis.send(packed)
-            await loaded
-            return await reply
     command = ("EVALSHA", script.sha, len(keys), *keys, *args)
+    if isinstance(redis, OrderedConnection):
+        return await _in_order(redis, script, pack(*command))
+    if isinstance(redis, OrderedCluster):
+        packed = pack(*command)
+        return await redis.run(keys[0], lambda node, asking: _in_order(node, script, packed, asking=asking))
+    if isinstance(redis, ClusterClient):
+        return await redis.on_node_of(keys[0], lambda node, asking: _pooled(node, script, command, asking=asking))
+    return await _pooled(redis, script, command)
+
+
+_ASKING = pack("ASKING")
+
+
+async def _in_order(node: OrderedConnection, script: Script, packed: bytes, *, asking: bool = False) -> Any:
+    parts = (_ASKING, packed) if asking else (packed,)
     try:
-        return await redis.execute_command(*command)  # type: ignore[no-untyped-call]
+        if not asking:
+            return await node.call(packed)
+        return (await asyncio.gather(*[node.send(part) for part in parts]))[-1]
     except NoScriptError:
-        await _load(redis, script)
-        return await redis.execute_command(*command)  # type: ignore[no-untyped-call]
+        # All in one turn: whoever asks after us on this connection finds the script loaded.
+        load = pack("SCRIPT", "LOAD", script.text)
+        return (await asyncio.gather(*[node.send(part) for part in (load, *parts)]))[-1]
+
+
+async def _pooled(node: redis.asyncio.Redis, script: Script, command: tuple[Any, ...], *, asking: bool = False) -> Any:
+    try:
+        return await run_on(node, command, {}, asking=asking)
+    except NoScriptError:
+        await node.execute_command("SCRIPT LOAD", script.text)  # type: ignore[no-untyped-call]
+        return await run_on(node, command, {}, asking=asking)
 
 
 def _unexpected(script: Script, reply: Any) -> RuntimeError:
