@@ -10,10 +10,12 @@ from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from books.wire import WIRE_VERSION
+from feeds.ownership import Ownership
 from feeds.role import FeedRole
 from fleet import clock
 from fleet.config import Role, Settings
@@ -26,6 +28,7 @@ from fleet.layout import join_layout
 from fleet.lease import Lease, LeaseKeeper, LossReason
 from fleet.logs import one_line
 from fleet.plan import PLAN_VERSION
+from fleet.plan_store import read_orders
 from fleet.planner import Planner
 from fleet.redis_connection import connect
 from fleet.sql import engine as sql_engine
@@ -39,7 +42,8 @@ from trader.role import TraderRole
 
 log = logging.getLogger(__name__)
 
-MEMBERS_EVERY_S = 1.0
+MEMBERS_EVERY_S = 0.5
+PLAN_EVERY_S = 0.25
 
 
 class Coordination:
@@ -97,6 +101,8 @@ class Coordination:
             group.create_task(self._poller.run(), name="tasks")
             group.create_task(self._watch_members(), name="members")
             group.create_task(self._obey(), name="commands")
+            if self.feed is not None:
+                group.create_task(self._follow_plan(self.feed.ownership), name="plan")
 
     async def _watch_members(self) -> None:
         failing = False
@@ -112,6 +118,20 @@ class Coordination:
                     log.warning("members: %s; the last known stay", one_line(error))
                 failing = True
             await asyncio.sleep(MEMBERS_EVERY_S)
+
+    async def _follow_plan(self, ownership: Ownership) -> None:
+        """Tell the feed role what the leader plans for us. A plan that is gone (Redis was emptied) is followed until the next."""
+        known: str | None = None
+        while True:
+            try:
+                found = await read_orders(self._redis, self._keys, self.identity, known)
+            except (RedisError, OSError, msgspec.DecodeError) as error:
+                log.debug("plan: %s", one_line(error))  # the members' loop tells of outages
+            else:
+                known = known if found is None else found.revision
+                if found is not None and found.revision:
+                    ownership.plan(found.orders)
+            await asyncio.sleep(PLAN_EVERY_S)
 
     def _record(self) -> MemberRecord:
         feed = self.feed
@@ -157,6 +177,7 @@ class Coordination:
             log.info("draining: our pairs go to others" if self._draining else "taking work again")
             if self.feed is not None:
                 self.feed.ownership.claiming = not (self._draining or self._quiet)
+                self.feed.ownership.woken.set()
             try:
                 if not self._draining:
                     self.election.stand_again()

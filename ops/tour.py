@@ -22,8 +22,8 @@ TOUR: tuple[Stop, ...] = (
     Stop("Redis", "fleet", "redis_connection ordered script_source scripts layout redis_url redis_check redis_sockets"),
     Stop("Who owns what: leases", "fleet", "lease_states own_thread lease standing hold_states succession assignment evidence"),
     Stop("Who owns what: members", "fleet", "heartbeat election upkeep"),
-    Stop("Who should own what", "fleet", "plan placement heirs orders plan_store replan serving planner"),
     Stop("Redis Cluster", "fleet", "cluster_map cluster_commands cluster_routes redis_cluster ordered_cluster"),
+    Stop("Who should own what", "fleet", "plan placement heirs orders plan_store replan serving planner"),
     Stop("The life of a process", "fleet", "supervisor backoff logs"),
     Stop("SQL", "fleet", "sql exact schema daemon_state"),
     Stop("What the fleet is asked to do", "fleet/tasks", "model files store poller"),
@@ -56,11 +56,11 @@ TOUR: tuple[Stop, ...] = (
     Stop("Trader: strategies", "trader/strategies", "grid bbo"),
     Stop("Trader: what is done", "trader", "lease ledger market engine account role report"),
     Stop("Operating: the processes", "ops", "daemon planning prerequisites up demo demo_check interruption"),
-    Stop("Operating: looking at a fleet", "ops", "status observer status_table ladder shown watching"),
+    Stop("Operating: looking at a fleet", "ops", "status observer status_table ladder shown watching explanation explainer explanation_text"),
     Stop("Operating: fleet top", "ops/top", "state controls keyboard views terminal app"),
     Stop(
         "Operating: the command line", "ops/cli",
-        "app run __main__ session output arguments init daemon demo status book tasks top config doctor bench sim chaos",
+        "app run __main__ session output arguments init daemon demo status book tasks top rebalance drain explain config doctor bench sim chaos",
     ),
     Stop(
         "Operating: the doctor", "ops/doctor", "check examination machine redis_server redis_rights databases venues",
@@ -94,7 +94,7 @@ TOUR: tuple[Stop, ...] = (
     ),
     Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine"),
     Stop("Proving", "ops/chaos", "history grants line_check checker history_files recorder probe"),
-    Stop("Measuring", "ops/bench", "ingest load recovery recovery_figures recovery_table"),
+    Stop("Measuring", "ops/bench", "plan ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference tour"),
     Stop("Pictures", "ops/pictures", "top"),
 )  # fmt: skip
