@@ -56,11 +56,15 @@ TOUR: tuple[Stop, ...] = (
     Stop("Trader: strategies", "trader/strategies", "grid bbo"),
     Stop("Trader: what is done", "trader", "lease ledger market engine account role report"),
     Stop("Operating: the processes", "ops", "daemon planning prerequisites up demo demo_check interruption"),
-    Stop("Operating: looking at a fleet", "ops", "status observer status_table ladder shown watching explanation explainer explanation_text"),
+    Stop(
+        "Operating: looking at a fleet", "ops",
+        "status observer status_table ladder shown watching explanation explainer explanation_text",
+    ),
     Stop("Operating: fleet top", "ops/top", "state controls keyboard views terminal app"),
     Stop(
         "Operating: the command line", "ops/cli",
-        "app run __main__ session output arguments init daemon demo status book tasks top rebalance drain explain config doctor bench sim chaos",
+        "app run __main__ session output arguments init daemon demo status book tasks top "
+        "rebalance drain explain config doctor bench sim chaos",
     ),
     Stop(
         "Operating: the doctor", "ops/doctor", "check examination machine redis_server redis_rights databases venues",
