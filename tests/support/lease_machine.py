@@ -188,7 +188,7 @@ class LeaseMachine(RuleBasedStateMachine):
         else:
             self._taken(grant, line, verdict, was)
             return verdict.word
-        if line.n >= grant.n:  # else it says again what was taken: a refusal of that disproves nothing
+        if line.n == grant.n:  # else it is no honest caller, and the refusal disproves nothing
             self.note("refused", grant, n=line.n, verdict=verdict.word.value, cell=None)
         return verdict.word
 
