@@ -19,6 +19,7 @@ from functools import partial
 from redis.asyncio import Redis
 
 from feeds.hold import Hold, Subscriber, named, priority, same_lines, side_by_side
+from feeds.offers import make_offers
 from feeds.publisher import Publisher
 from feeds.source import Source
 from feeds.warm import WarmLine
@@ -36,8 +37,6 @@ from fleet.tasks.model import Wanted
 log = logging.getLogger(__name__)
 
 LEAVE_MS = 2000.0  # how long an unsubscribed pair's last events may take to be published
-OFFER_MS = 5000  # an offer stands so long; it is made again while the plan still says so
-OFFER_AGAIN_MS = 2000.0
 SWEEP_MS = 250.0  # a shard of what a plan gives to others is looked at so long
 
 
@@ -95,7 +94,7 @@ class Ownership:
         self.woken.set()
 
     def plan(self, orders: Mapping[str, tuple[str, ...]]) -> None:
-        """The leader's word on the pairs that concern us: label → planned owner and heirs."""
+        """The leader's word on the pairs that concern us: label → planned owner and heirs; nobody: the pair has no place."""
         self._orders = orders
         self.woken.set()
 
@@ -205,7 +204,9 @@ class Ownership:
             wish = self._wanted.get(pair)
             if hold.state is State.LEAVING:
                 continue
-            if wish is not None and same_lines(wish, hold.wish):
+            if self._order(pair) == ():  # the plan has no place for it: others come first
+                self.leave(pair)
+            elif wish is not None and same_lines(wish, hold.wish):
                 if wish.channels != hold.wish.channels:
                     self._subscriber.subscribe(pair, wish.depth, wish.channels, priority(wish))
                 hold.wish = wish
@@ -245,34 +246,17 @@ class Ownership:
 
     # --- handing over ---------------------------------------------------------------------------------------------------
 
+    def _successor(self, hold: Hold) -> str:
+        """Who is to have a pair of ours in our place; '' nobody."""
+        left = present_order(self._order(hold.pair) or (), self._present())
+        return left[0] if left and left[0] != self._leases.holder else ""
+
     async def _offer(self) -> None:
-        """Consent to every move that the plan wants; take back what it wants no more."""
-        now_ms, present, me = self._mono_ms(), self._present(), self._leases.holder
-        offers: dict[Target, str] = {}
-        to: dict[str, tuple[Hold, str]] = {}
-        for pair, hold in self.owned.items():
-            order = self._order(pair)
-            if hold.state is not State.OWNED or order is None:
-                continue
-            left = present_order(order, present)
-            successor = left[0] if left and left[0] != me else ""
-            is_old = successor == hold.offered_to and now_ms - hold.offered_ms < OFFER_AGAIN_MS
-            if not (successor or hold.offered_to) or is_old:
-                continue
-            target = self._target(hold.wish)
-            offers[target], to[target.lease] = successor, (hold, successor)
-        if not offers:
-            return
-        news = [hold.pair for hold, successor in to.values() if successor and successor != hold.offered_to]
-        if news:
-            log.info("offered to the planned owners: %s", named(news))
-        lost = {target.lease for target in await self._leases.offer(offers, OFFER_MS)}
-        for lease, (hold, successor) in to.items():
-            if lease in lost:
-                self._publisher.doubt(hold.pair)
-                self.doubt(hold.pair, "its lease is not ours any more")
-            else:
-                hold.offered_to, hold.offered_ms = successor, now_ms
+        for hold in await make_offers(
+            self._leases, self._target, self.owned.values(), self._successor, self._mono_ms()
+        ):
+            self._publisher.doubt(hold.pair)
+            self.doubt(hold.pair, "its lease is not ours any more")
 
     @property
     def successors(self) -> bool:
@@ -355,10 +339,13 @@ class Ownership:
         """Keep warm what is to be warm, and nothing else."""
         what = duty(self._order(pair) or (), self._leases.holder, present, standby=self._standby)
         hold = self.warm.get(pair)
+        if hold is not None:
+            hold.duty = what
         if what is Duty.STANDBY or (what is Duty.OWN and standing.holder is not None):
             if hold is None and standing.holder is not None and self.claiming:
                 wish = self._wanted[pair]
                 hold = Hold(wish)
+                hold.duty = what
                 self._subscriber.subscribe(pair, wish.depth, wish.channels, priority(wish))
                 hold.step(Event.WARM_UP)
                 self._keep_warm(hold)

@@ -47,7 +47,12 @@ class Coordination:
     def __init__(self, settings: Settings, redis: Redis, keys: Keys, poller: TaskPoller, roles: Sequence[Role]) -> None:
         self.identity = make_identity(socket.gethostname(), os.getpid(), random.Random())
         self.leases = LeaseKeeper(
-            redis, holder=self.identity, lease_ms=settings.lease_ms, mono_ms=clock.mono_ms, on_lost=self._on_lease_lost
+            redis,
+            holder=self.identity,
+            lease_ms=settings.lease_ms,
+            mono_ms=clock.mono_ms,
+            on_lost=self._on_lease_lost,
+            renewals=lambda: connect(settings, name="fleet-leases"),
         )
         self.election = Election(
             redis, keys, member=self.identity, lease_ms=settings.lease_ms, mono_ms=clock.mono_ms

@@ -16,9 +16,10 @@ TOUR: tuple[Stop, ...] = (
     Stop("A book, and what happens to it", "books", "events decimals book sequence"),
     Stop("How a book travels", "books", "wire loaded join store live"),
     Stop("The protocol itself, a verb a file", "lua", "acquire renew release offer publish touch stale trim beat elect budget"),
-    Stop("Redis", "fleet", "redis_connection ordered script_source scripts layout"),
-    Stop("Who owns what: leases", "fleet", "lease_states lease standing hold_states succession assignment evidence"),
+    Stop("Redis", "fleet", "redis_connection ordered script_source scripts layout redis_url redis_check redis_sockets"),
+    Stop("Who owns what: leases", "fleet", "lease_states own_thread lease standing hold_states succession assignment evidence"),
     Stop("Who owns what: members", "fleet", "heartbeat election upkeep"),
+    Stop("Redis Cluster", "fleet", "cluster_map cluster_commands cluster_routes redis_cluster ordered_cluster"),
     Stop("The life of a process", "fleet", "supervisor backoff logs"),
     Stop("SQL", "fleet", "sql exact schema daemon_state"),
     Stop("What the fleet is asked to do", "fleet/tasks", "model files store poller"),
@@ -39,7 +40,7 @@ TOUR: tuple[Stop, ...] = (
         "outputs session session_pair subscriptions pacer feed_words pair_feed rhythm liveness sampling handover",
     ),
     Stop("Feeds: the shell around it", "feeds", "connection rest budgets link instruments market pool samples"),
-    Stop("Feeds: to Redis", "feeds", "source chain warm outbox publisher hold ownership role"),
+    Stop("Feeds: to Redis", "feeds", "source chain warm outbox publisher hold offers ownership role"),
     Stop("Feeds: replay of recordings", "feeds", "recording recorded_venue replay"),
     Stop(
         "Monitor: history", "monitor",
@@ -55,12 +56,12 @@ TOUR: tuple[Stop, ...] = (
     Stop("Operating: fleet top", "ops/top", "state controls keyboard views terminal app"),
     Stop(
         "Operating: the command line", "ops/cli",
-        "app run __main__ session output arguments init daemon demo status book tasks top config doctor bench sim",
+        "app run __main__ session output arguments init daemon demo status book tasks top config doctor bench sim chaos",
     ),
     Stop(
         "Operating: the doctor", "ops/doctor", "check examination machine redis_server redis_rights databases venues",
     ),
-    Stop("Servers from wheels", "ops/embedded", "server process tied redis clickhouse clickhouse_child errors"),
+    Stop("Servers from wheels", "ops/embedded", "server process tied redis clickhouse clickhouse_child mariadb errors"),
     Stop(
         "The venue simulator", "ops/simulator",
         "simulator registry venue wire market ladder window feed faults misbehaviours limits catalogue control __main__",
@@ -82,6 +83,12 @@ TOUR: tuple[Stop, ...] = (
         "The venue simulator: Hyperliquid", "ops/simulator/hyperliquid",
         "public subscriptions rest text listing misbehaviours",
     ),
+    Stop(
+        "Chaos: a fleet to be hurt", "ops/chaos",
+        "scenario scale result registry stage fleet ground child markets watcher records chains judgement truth late hurtable "
+        "memory table",
+    ),
+    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine"),
     Stop("Proving", "ops/chaos", "history grants line_check checker history_files recorder probe"),
     Stop("Measuring", "ops/bench", "ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference tour"),
