@@ -160,6 +160,15 @@ async def test_a_planned_move_loses_and_repeats_nothing_whatever_fails(
         assert world.longest_silence_ms <= TAKEOVER_MS + frozen_ms
 
 
+async def test_a_successor_that_is_not_covered_says_so(world: World) -> None:
+    """A is behind and dies before the published point has reached where B's deltas begin."""
+    world.daemons[A].lag = 3
+    await warming(world)
+    await world.kill(A)
+    await settle(world)
+    assert (await world.judge()).figures["resets"] == 1
+
+
 @pytest.fixture
 async def standby_world(redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
     """A publishes, B and C keep the pair warm or are next in order."""

@@ -4,8 +4,9 @@ Real: Ownership, Publisher, LeaseKeeper, the Lua verbs, Redis. Played: the venue
 sleeps: keys of leases and offers get a day to live and are deleted when the test's clock says so.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,12 @@ class Wire(OrderedConnection):
         self.faults: dict[str, str] = {}
         self.late: list[bytes] = []
         self.met: list[tuple[str, str]] = []
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None  # what others do before our acquire arrives
 
     async def call(self, packed: bytes) -> Any:
         verb = next((name for sha, name in _VERBS.items() if sha in packed), "")
+        if verb == "acquire" and self.meanwhile is not None:
+            await self.meanwhile()
         how = self.faults.pop(verb, None)
         if how is None:
             return await super().call(packed)
@@ -187,8 +191,6 @@ class Daemon:
         shard = self.publisher._shards[0]
         if taken := self.publisher._take(shard):
             await self.publisher._send(0, taken)
-        if self.wire.met and self.wire.met[-1][0] == "publish":
-            self.publisher.doubt_all("the connection was cut")
 
     async def step(self) -> None:
         try:
@@ -260,6 +262,14 @@ class World:
         if length > self._length:
             self._length = length
             self.published_ms.append(self.now_ms)
+
+    async def meanwhile(self, asking: str) -> None:
+        """Between the look of one who asks and his acquire the others go on."""
+        self.venue.tick()
+        for daemon in self.living:
+            if daemon.name != asking:
+                await daemon.hear()
+                await daemon.publish()
 
     async def _expire(self) -> None:
         for key, at_ms in list(self.expiries.items()):
@@ -353,5 +363,6 @@ async def ownership_world(url: str, folder: Path, *names: str, standbys: bool = 
             stack.callback(daemon.evidence.close)
             daemon.ownership.want([WISH])
             world.daemons[name] = daemon
+            wire.meanwhile = partial(world.meanwhile, name)
         world.meet()
         yield world
