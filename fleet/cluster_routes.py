@@ -17,6 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from fleet.cluster_map import ClusterMap, parse_slots
 from fleet.errors import FleetError
 from fleet.logs import one_line
+from fleet.redis_sockets import NotConnected
 from fleet.redis_url import HostPort
 
 PATIENCE_S = 2.0  # half a lease: a slot on the move answers TRYAGAIN for milliseconds, a failover takes longer anyway
@@ -119,7 +120,7 @@ class Routes(Generic[N]):
             except (TryAgainError, ClusterDownError) as error:
                 why, asking, told = one_line(error), False, None
                 self.suspect()
-            except Unreached as error:
+            except (Unreached, NotConnected) as error:
                 why, asking, told = one_line(error), False, None
                 if (await self.refresh()).owner(slot) == address:
                     raise NotServed(

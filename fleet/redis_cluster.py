@@ -21,6 +21,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from fleet.cluster_commands import first_key, is_for_all, split_read
 from fleet.cluster_map import slot_of
 from fleet.cluster_routes import NotServed, Routes
+from fleet.redis_sockets import NotConnected
 from fleet.redis_url import HostPort
 
 FLEET_SLOT = slot_of("{fleet}")
@@ -155,6 +156,8 @@ class ClusterPipeline(Pipeline):
             mine = [commands[position] for position in positions]
             try:
                 found = await _send(client._node(at), mine, transaction=False, raise_on_error=False)
+            except NotConnected:
+                return  # nothing was sent: asked again one by one, where the map then says
             except (RedisError, OSError):
                 client.routes.suspect()
                 raise

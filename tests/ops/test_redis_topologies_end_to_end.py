@@ -1,0 +1,113 @@
+"""Whole daemons on a Redis Cluster and behind Sentinels: their commands work, and a failover costs nothing but time."""
+
+import asyncio
+
+import pytest
+
+from fleet.pair import Pair
+from monitor.clickhouse import ClickHouse, create_schema
+from monitor.schema import OF_DELTAS
+from tests.support.fleet_processes import Fleet, assert_books_are_the_venues, fleet_on
+from tests.support.followers import following
+from tests.support.redis_cluster import RedisCluster
+from tests.support.streams import assert_unbroken
+
+PAIRS = [
+    *(Pair("okx", "spot", f"{base}/USDT") for base in ("BTC", "ETH", "SOL", "XRP")),
+    *(Pair("binance", "spot", f"{base}/USDT") for base in ("BTC", "ETH")),
+]
+AFTER_FAILOVER_S = 40.0  # about five seconds on an idle machine
+
+pytestmark = pytest.mark.timeout(180)
+
+
+async def assert_the_commands_work(fleet: Fleet) -> None:
+    pair = PAIRS[0]
+    book, status, watched = await asyncio.gather(
+        fleet.command("book", *pair, "--json"),
+        fleet.command("status", "--json"),
+        fleet.command("watch", *pair, "--seconds", "1", "--json"),
+    )
+    assert (book.code, book.json["status"]) == (0, "live")
+    assert status.code == 0
+    assert {row["status"] for row in status.json["pairs"]} == {"live"}
+    assert len(status.json["pairs"]) == len(PAIRS)
+    assert watched.code == 0
+    assert "snapshot" in watched.out
+
+
+async def stored_numbers(history: ClickHouse) -> dict[Pair, set[tuple[int, int]]]:
+    """(epoch, n) of everything that history has of the deltas streams."""
+    found: dict[Pair, set[tuple[int, int]]] = {pair: set() for pair in PAIRS}
+    for table, condition in OF_DELTAS.items():
+        rows = await history.query(
+            f"SELECT DISTINCT exchange_id, market_type, pair, epoch, n FROM {table} WHERE {condition}"
+        )
+        for venue, market, pair, epoch, n in rows:
+            found[Pair(venue, market, pair)].add((int(epoch), int(n)))
+    return found
+
+
+async def test_daemons_on_a_cluster_outlive_a_primary_and_tear_nothing(
+    own_cluster, venues, tmp_path, clickhouse_url, wait_until
+):
+    cluster: RedisCluster = await own_cluster(replicas=1)
+    await create_schema(clickhouse_url)
+    async with ClickHouse(clickhouse_url) as history:
+        more = {"FLEET_SHARDS": "64", "FLEET_ROLES": "feed,monitor", "FLEET_CLICKHOUSE_URL": clickhouse_url}
+        async with fleet_on(cluster, venues, tmp_path / "fleet", PAIRS, **more) as fleet:
+            daemon = fleet.daemon()
+            before = await fleet.live(PAIRS)
+            await assert_the_commands_work(fleet)
+            async with following(cluster.url, fleet.keys, PAIRS) as reader:
+                await wait_until(lambda: all(reader.statuses[pair] == ["live"] for pair in PAIRS), "a reader")
+                killed = cluster.node_of(fleet.keys.book(PAIRS[0]))
+                await killed.kill()
+                await cluster.healthy()
+                assert cluster.node_of(fleet.keys.book(PAIRS[0])) is not killed
+                lost = [book.pair for book in before if book.pair == PAIRS[0]]
+                await fleet.newer(lost, max(book.epoch for book in before), AFTER_FAILOVER_S)
+                await fleet.live(PAIRS)
+                await wait_until(
+                    lambda: all(reader.statuses[pair][-1] == "live" for pair in PAIRS),
+                    f"the reader to go on: {reader}",
+                    30,
+                )
+                await assert_books_are_the_venues(fleet, venues, PAIRS)
+                books = {book.pair: book for book in await fleet.books(PAIRS)}
+                for pair in PAIRS:
+                    assert_unbroken(await fleet.entries(pair))
+                    assert reader.views[pair].n <= books[pair].n
+            await assert_the_commands_work(fleet)
+            assert daemon.code is None
+            daemon.terminate()
+            assert await daemon.ended() == 0
+            stored = await stored_numbers(history)
+            for pair in PAIRS:
+                entries = await fleet.entries(pair)
+                missing = [entry for entry in entries if (entry.epoch, entry.n) not in stored[pair]]
+                assert missing == [], f"{len(missing)} of {len(entries)} entries of {pair}\n{daemon}"
+
+
+async def test_a_daemon_behind_sentinels_follows_the_primary(own_sentinel, venues, tmp_path, wait_until):
+    behind = await own_sentinel()
+    async with fleet_on(behind, venues, tmp_path / "fleet", PAIRS, FLEET_SHARDS="4") as fleet:
+        daemon = fleet.daemon()
+        before = await fleet.live(PAIRS)
+        await assert_the_commands_work(fleet)
+        async with following(behind.url, fleet.keys, PAIRS) as reader:
+            await wait_until(lambda: all(reader.statuses[pair] == ["live"] for pair in PAIRS), "a reader")
+            former = behind.primary
+            await former.kill()
+            assert await behind.promoted() is not former
+            epoch = max(book.epoch for book in before)
+            await fleet.newer(PAIRS, epoch, AFTER_FAILOVER_S)
+            await wait_until(
+                lambda: all(reader.statuses[pair][-1] == "live" for pair in PAIRS), f"the reader to go on: {reader}", 30
+            )
+            await assert_books_are_the_venues(fleet, venues, PAIRS)
+            await former.start()  # as a primary of its own: the sentinels make it a replica
+            await assert_the_commands_work(fleet)
+        for pair in PAIRS:
+            assert_unbroken(await fleet.entries(pair))
+        assert daemon.code is None
