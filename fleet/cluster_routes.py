@@ -72,17 +72,19 @@ class Routes(Generic[N]):
         addresses = list(dict.fromkeys([*known, *self._seeds]))
         self._next += 1  # not always the same one: a node cut off from the others has an old map
         start = self._next % len(addresses)
-        troubles = []
+        troubles: list[str] = []
+        cause: Exception | None = None
         for address in addresses[start:] + addresses[:start]:
             try:
                 found = parse_slots(await self._ask_slots(self._node_at(address)), address)
             except (RedisError, FleetError, OSError, ValueError) as error:
                 troubles.append(f"{address}: {one_line(error)}")
+                cause = error
                 continue
             if found.primaries:
                 return found
             troubles.append(f"{address}: serves no slots yet")
-        raise NotServed(f"no node of the Cluster can be asked: {'; '.join(troubles)}")
+        raise NotServed(f"no node of the Cluster can be asked: {'; '.join(troubles)}") from cause
 
     async def current(self) -> ClusterMap:
         """The map, read if there is none or it was found wrong. Raises NotServed."""
