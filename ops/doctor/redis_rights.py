@@ -45,8 +45,8 @@ COMMANDS = (
         "xlen",
     ),
     *("xrange", "xrevrange", "xread", "xreadgroup", "xack", "xpending", "xautoclaim", "xtrim", "xgroup|create"),
-    *("xinfo|groups", "xinfo|stream", "evalsha", "script|load", "multi", "exec", "ping", "time", "info", "select"),
-    *("client|setname", "client|setinfo", "config|get", "role", "cluster|slots", "asking"),
+    *("xinfo|groups", "xinfo|consumers", "evalsha", "script|load", "multi", "exec", "ping", "time", "info", "select"),
+    *("client|setname", "config|get", "role", "cluster|slots", "asking"),
 )
 _FAMILIES = ("book", "lease", "offer", "tail", "deltas", "trades", "{fleet}")
 

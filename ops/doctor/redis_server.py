@@ -64,7 +64,19 @@ async def _check_server(server: Redis, shown: str, of_cluster: bool) -> list[Che
     checks = [_server(info, shown), role, _eviction(info), _memory(info), _persistence(info)]
     if role.status is not Verdict.FAIL:
         checks += [await _packed_hashes(server), await check_scripts(server)]
-    return checks
+    return [*checks, await _coverage(server)] if of_cluster else checks
+
+
+async def _coverage(server: Redis) -> Check:
+    name, setting = "redis coverage", "cluster-require-full-coverage"
+    try:
+        answer = await server.config_get(setting)
+    except ResponseError:
+        return ok(name, f"CONFIG is hidden from this user; {setting} should be no")
+    if any(_text(value or "") == "yes" for value in answer.values()):
+        detail = f"{setting} is yes: while one primary fails over, the pairs of all stand still"
+        return warn(name, detail, f"redis-cli config set {setting} no, and the same in redis.conf")
+    return ok(name, f"{setting} no")
 
 
 async def _check_replica(server: Redis) -> list[Check]:
