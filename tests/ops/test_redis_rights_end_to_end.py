@@ -62,5 +62,5 @@ async def test_the_doctor_names_the_rules_that_are_missing(own_redis, tmp_path: 
 def test_the_rules_stand_in_the_manual():
     """As a command for a shell, over several lines."""
     manual = (REPOSITORY / "ops" / "OPERATING.md").read_text()
-    command = manual[manual.index("redis-cli ACL SETUSER") :].split("\n\n")[0]
+    command = manual[manual.index("redis-cli ACL SETUSER") :].split("\n\n")[0].replace("\\\n", " ")
     assert shlex.split(command)[3:] == ["fleet", "on", ">PASSWORD", *acl_rules("").split()]
