@@ -3,7 +3,6 @@
 from typing import Any
 
 import redis.asyncio
-from redis.exceptions import RedisError
 
 from ops.embedded.redis import EmbeddedRedis
 
@@ -24,11 +23,3 @@ async def is_primary(server: EmbeddedRedis) -> bool:
     """Whether the server takes writes, by its own word."""
     info: dict[str, Any] = await ask(server, "INFO", "replication")
     return bool(info["role"] == "master")
-
-
-async def is_replica(server: EmbeddedRedis) -> bool:
-    """Whether the server calls itself a replica; False while it cuts the connection that asks."""
-    try:
-        return not await is_primary(server)
-    except (RedisError, OSError):
-        return False
