@@ -10,7 +10,8 @@ from monitor.schema import OF_DELTAS
 from tests.support.fleet_processes import Fleet, assert_books_are_the_venues, fleet_on
 from tests.support.followers import following
 from tests.support.redis_cluster import RedisCluster
-from tests.support.streams import assert_unbroken
+from tests.support.streams import assert_unbroken, resets
+from tests.support.waiting import wait_until
 
 PAIRS = [
     *(Pair("okx", "spot", f"{base}/USDT") for base in ("BTC", "ETH", "SOL", "XRP")),
@@ -55,9 +56,24 @@ async def complete(fleet: Fleet, history: ClickHouse) -> bool:
     return all(streams[pair] <= stored[pair] for pair in PAIRS)
 
 
-async def test_daemons_on_a_cluster_outlive_a_primary_and_tear_nothing(
-    own_cluster, venues, tmp_path, clickhouse_url, wait_until
-):
+async def assert_a_slot_moves_without_a_reset(fleet: Fleet, cluster: RedisCluster, pair: Pair) -> None:
+    """The pair's slot goes to another primary while it is published: it goes on there from where it stood."""
+    before, source = await fleet.book(pair), cluster.node_of(fleet.keys.book(pair))
+    await cluster.move_slot(fleet.keys.book(pair), cluster.other_than(source))
+    await cluster.healthy()
+    assert cluster.node_of(fleet.keys.book(pair)) is not source
+
+    async def goes_on() -> bool:
+        book = await fleet.book(pair)
+        return book.live and book.n > before.n + 5
+
+    await wait_until(goes_on, f"{pair} to go on at the other node: {fleet.daemons}", 30)
+    entries = await fleet.entries(pair)
+    assert_unbroken(entries)
+    assert resets(entries, after_n=before.n) == []
+
+
+async def test_daemons_on_a_cluster_outlive_a_primary_and_tear_nothing(own_cluster, venues, tmp_path, clickhouse_url):
     cluster: RedisCluster = await own_cluster(replicas=1)
     await create_schema(clickhouse_url)
     async with ClickHouse(clickhouse_url) as history:
@@ -68,6 +84,7 @@ async def test_daemons_on_a_cluster_outlive_a_primary_and_tear_nothing(
             await assert_the_commands_work(fleet)
             async with following(cluster.url, fleet.keys, PAIRS) as reader:
                 await wait_until(lambda: all(reader.statuses[pair] == ["live"] for pair in PAIRS), "a reader")
+                await assert_a_slot_moves_without_a_reset(fleet, cluster, PAIRS[0])
                 killed = cluster.node_of(fleet.keys.book(PAIRS[0]))
                 await killed.kill()
                 await cluster.healthy()
@@ -97,7 +114,7 @@ async def test_daemons_on_a_cluster_outlive_a_primary_and_tear_nothing(
                 )
 
 
-async def test_a_daemon_behind_sentinels_follows_the_primary(own_sentinel, venues, tmp_path, wait_until):
+async def test_a_daemon_behind_sentinels_follows_the_primary(own_sentinel, venues, tmp_path):
     behind = await own_sentinel()
     async with fleet_on(behind, venues, tmp_path / "fleet", PAIRS, FLEET_SHARDS="4") as fleet:
         daemon = fleet.daemon()
