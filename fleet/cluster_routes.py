@@ -17,6 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from fleet.cluster_map import ClusterMap, parse_slots
 from fleet.errors import FleetError
 from fleet.logs import one_line
+from fleet.redis_sockets import NotConnected
 from fleet.redis_url import HostPort
 
 PATIENCE_S = 2.0  # half a lease: a slot on the move answers TRYAGAIN for milliseconds, a failover takes longer anyway
@@ -71,17 +72,19 @@ class Routes(Generic[N]):
         addresses = list(dict.fromkeys([*known, *self._seeds]))
         self._next += 1  # not always the same one: a node cut off from the others has an old map
         start = self._next % len(addresses)
-        troubles = []
+        troubles: list[str] = []
+        cause: Exception | None = None
         for address in addresses[start:] + addresses[:start]:
             try:
                 found = parse_slots(await self._ask_slots(self._node_at(address)), address)
             except (RedisError, FleetError, OSError, ValueError) as error:
                 troubles.append(f"{address}: {one_line(error)}")
+                cause = error
                 continue
             if found.primaries:
                 return found
             troubles.append(f"{address}: serves no slots yet")
-        raise NotServed(f"no node of the Cluster can be asked: {'; '.join(troubles)}")
+        raise NotServed(f"no node of the Cluster can be asked: {'; '.join(troubles)}") from cause
 
     async def current(self) -> ClusterMap:
         """The map, read if there is none or it was found wrong. Raises NotServed."""
@@ -119,7 +122,7 @@ class Routes(Generic[N]):
             except (TryAgainError, ClusterDownError) as error:
                 why, asking, told = one_line(error), False, None
                 self.suspect()
-            except Unreached as error:
+            except (Unreached, NotConnected) as error:
                 why, asking, told = one_line(error), False, None
                 if (await self.refresh()).owner(slot) == address:
                     raise NotServed(

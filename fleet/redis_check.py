@@ -61,6 +61,10 @@ async def check(client: redis.asyncio.Redis, settings: Settings) -> str:
                 )
             for name, server in primaries.items():
                 versions.append(await _check_server(server, name))
+                if (await server.info("server"))["redis_mode"] == "cluster" and not isinstance(client, ClusterClient):
+                    raise ConfigError(
+                        f"{shown}: a node of a Cluster; give FLEET_REDIS_URL as redis+cluster://HOST:PORT"
+                    )
             for name, server in replicas.items():
                 try:
                     versions.append(await _check_server(server, name))

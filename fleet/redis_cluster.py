@@ -21,10 +21,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from fleet.cluster_commands import first_key, is_for_all, split_read
 from fleet.cluster_map import slot_of
 from fleet.cluster_routes import NotServed, Routes
+from fleet.redis_sockets import NotConnected
 from fleet.redis_url import HostPort
 
 FLEET_SLOT = slot_of("{fleet}")
-# A round of reading many slots without waiting costs us ~45 µs a stream: at most about a tenth of a core is spent on it
+# A round of reading many slots without waiting costs ~0.2 ms and ~17 µs a stream of our CPU (measured, 2 to 64 streams on
+# three nodes): with these pauses an idle reader takes a twentieth of a core, and learns of an entry 3 to 16 ms later on average
 POLL_S = 0.005
 POLL_A_STREAM_S = 0.0004
 
@@ -155,6 +157,8 @@ class ClusterPipeline(Pipeline):
             mine = [commands[position] for position in positions]
             try:
                 found = await _send(client._node(at), mine, transaction=False, raise_on_error=False)
+            except NotConnected:
+                return  # nothing was sent: asked again one by one, where the map then says
             except (RedisError, OSError):
                 client.routes.suspect()
                 raise

@@ -17,9 +17,21 @@ from fleet.redis_url import HostPort
 SENTINEL_TIMEOUT_S = 1.0  # one that answers later is not waited for: the others know as much
 
 
+class NotConnected(RedisConnectionError):
+    """No connection could be opened: nothing was sent, so that it may be asked of another server."""
+
+
 class _KeepsCancellations:
     """redis-py writes inside asyncio.wait_for, which before Python 3.12 drops a cancellation that comes with the end of the
     write (gh-86296): the task would go on for ever. Here it is seen and raised after all."""
+
+    async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        try:
+            await super().connect_check_health(check_health, retry_socket_connect)  # type: ignore[misc]
+        except RedisConnectionError as error:
+            if type(error) is not RedisConnectionError:
+                raise  # a login refused, a server that is loading
+            raise NotConnected(*error.args) from error
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         task = asyncio.current_task()
@@ -137,7 +149,7 @@ class _OfPrimary(_KeepsCancellations):
             me.host, me.port = await self._of_pool.find()
         except Unreachable as error:
             raise RedisConnectionError(str(error)) from error
-        await super().connect_check_health(check_health, retry_socket_connect)  # type: ignore[misc]
+        await super().connect_check_health(check_health, retry_socket_connect)
         await me.send_command("ROLE", check_health=False)
         role = await me.read_response()
         if role[0] != b"master":

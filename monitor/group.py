@@ -3,7 +3,7 @@
 One consumer reads a stream at a time and keeps its name over restarts and takeovers, so what a dead one had not acknowledged
 is simply its own pending list. Entries pending for other names (another number of lanes before) are claimed.
 
-All streams of a lane are read by one call. On a Cluster that is one call a slot: to be split there.
+All streams of a lane are read by one call; on a Cluster the client makes it one a slot (fleet.redis_cluster).
 """
 
 from collections.abc import Mapping, Sequence

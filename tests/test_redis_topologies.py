@@ -1,4 +1,4 @@
-"""The Redis topologies of the tests do what tests will count on."""
+"""The Redis topologies of the tests do what tests count on. Failovers that elect: tests/fleet/test_redis_cluster.py and e2e."""
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -34,23 +34,6 @@ async def test_a_slot_moves_with_its_keys_and_answers_ask_on_the_way(own_cluster
     assert await ask(target, "EXISTS", *keys) == 2
     await cluster.healthy()
     assert cluster.node_of(keys[0]) is target
-
-
-async def test_a_killed_primary_of_a_cluster_is_replaced_by_its_replica(own_cluster) -> None:
-    cluster = await own_cluster(replicas=1)
-    killed = cluster.node_of("tail:{00}")
-    await killed.kill()
-    await cluster.healthy()
-    assert cluster.node_of("tail:{00}") is not killed
-
-
-async def test_sentinels_promote_the_replica_of_a_killed_primary(own_sentinel) -> None:
-    behind = await own_sentinel()
-    await ask(behind.primary, "SET", "key", "1")
-    killed = behind.primary
-    await killed.kill()
-    assert await behind.promoted() is not killed
-    assert await ask(behind.primary, "GET", "key") == b"1"
 
 
 async def test_a_failover_loses_exactly_what_was_written_after_the_copying_stopped(own_failover) -> None:

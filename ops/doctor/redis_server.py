@@ -12,7 +12,8 @@ from fleet import clock
 from fleet.config import Settings, redact_url
 from fleet.errors import FleetError
 from fleet.keys import KEY_VERSION, Keys
-from fleet.redis_check import MIN_VERSION
+from fleet.redis_check import MIN_VERSION, servers
+from fleet.redis_cluster import ClusterClient
 from fleet.redis_connection import connect, explain
 from ops.doctor.check import Check, Verdict, by_limits, fail, failed, ok, warn
 from ops.doctor.redis_rights import check_rights, check_scripts
@@ -27,29 +28,87 @@ Info = Mapping[str, Any]
 
 
 async def check_redis(settings: Settings, wall_ms: clock.WallMs, mono_ms: clock.MonoMs) -> list[Check]:
-    """Everything about the Redis of FLEET_REDIS_URL. If it does not answer, that alone."""
+    """Everything about the Redis of FLEET_REDIS_URL, each of its servers. If it does not answer, that alone."""
     shown = redact_url(settings.redis_url.get_secret_value())
     try:
         client = connect(settings, name="fleet-doctor")
     except FleetError as error:
         return [failed("redis", error)]
     try:
-        await client.ping()
-        info = await client.info()
-        checks = [_server(info, shown), _role(info), _eviction(info), _memory(info), _persistence(info)]
-        if checks[1].status is Verdict.FAIL:
-            return checks  # the rest would be asked of the wrong server
+        async with servers(client, settings) as (primaries, replicas):
+            checks = _cluster(client, len(primaries), len(replicas)) if isinstance(client, ClusterClient) else []
+            for place, server in primaries.items():
+                found = await _check_server(server, place, isinstance(client, ClusterClient))
+                checks += _placed(found, place if isinstance(client, ClusterClient) else "")
+            if any(check.name.startswith("redis role") and check.status is Verdict.FAIL for check in checks):
+                return checks  # the rest would be asked of the wrong server
+            for place, server in replicas.items():
+                checks += _placed(await _check_replica(server), place)
         checks.append(await _latency(client, settings, mono_ms))
         checks.append(await _clock(client, wall_ms, mono_ms))
-        checks.append(await _packed_hashes(client))
         checks.append(await check_rights(client, Keys(settings.namespace, settings.shards)))
-        checks.append(await check_scripts(client))
         checks.append(await _layout(client, settings))
         return checks
+    except FleetError as error:
+        return [failed("redis", error)]
     except (RedisError, OSError, UnicodeDecodeError) as error:
         return [failed("redis", explain(error, shown))]
     finally:
         await client.aclose()
+
+
+async def _check_server(server: Redis, shown: str, of_cluster: bool) -> list[Check]:
+    await server.ping()
+    info = await server.info()
+    role = _role(info, of_cluster)
+    checks = [_server(info, shown), role, _eviction(info), _memory(info), _persistence(info)]
+    if role.status is not Verdict.FAIL:
+        checks += [await _packed_hashes(server), await check_scripts(server)]
+    return [*checks, await _coverage(server)] if of_cluster else checks
+
+
+async def _coverage(server: Redis) -> Check:
+    name, setting = "redis coverage", "cluster-require-full-coverage"
+    try:
+        answer = await server.config_get(setting)
+    except ResponseError:
+        return ok(name, f"CONFIG is hidden from this user; {setting} should be no")
+    if any(_text(value or "") == "yes" for value in answer.values()):
+        detail = f"{setting} is yes: while one primary fails over, the pairs of all stand still"
+        return warn(name, detail, f"redis-cli config set {setting} no, and the same in redis.conf")
+    return ok(name, f"{setting} no")
+
+
+async def _check_replica(server: Redis) -> list[Check]:
+    """It may be primary in a moment."""
+    try:
+        info = await server.info()
+    except (RedisError, OSError) as error:
+        text = " ".join(str(error).split())[:200]
+        return [
+            warn(
+                "redis replica", f"does not answer: {text}", "start it: without it a crash of its primary is an outage"
+            )
+        ]
+    if info.get("master_link_status", "up") != "up":
+        return [warn("redis replica", "has lost its primary", "look at the replica's log")]
+    return [ok("redis replica", f"in step with {info.get('master_host')}:{info.get('master_port')}"), _eviction(info)]
+
+
+def _placed(checks: list[Check], place: str) -> list[Check]:
+    """Checks of one server among several, by its name."""
+    return [Check(f"{c.name} {place}", c.status, c.detail, c.mend) for c in checks] if place else checks
+
+
+def _cluster(client: ClusterClient, primaries: int, replicas: int) -> list[Check]:
+    uncovered = client.routes.map.uncovered if client.routes.map is not None else 0
+    if uncovered:
+        mend = "run redis-cli --cluster check, and --cluster fix"
+        return [fail("redis cluster", f"{uncovered} of 16384 slots are served by no node", mend)]
+    detail = f"{primaries} primaries, {replicas} replicas, every slot served"
+    if replicas < primaries:
+        return [warn("redis cluster", detail, "give every primary a replica: without one its books go with it")]
+    return [ok("redis cluster", detail)]
 
 
 def _server(info: Info, shown: str) -> Check:
@@ -61,13 +120,15 @@ def _server(info: Info, shown: str) -> Check:
     return ok("redis", f"{name} {version} at {shown}")
 
 
-def _role(info: Info) -> Check:
+def _role(info: Info, of_cluster: bool) -> Check:
     if info.get("role") != "master":
         primary = f"{info.get('master_host')}:{info.get('master_port')}"
         return fail("redis role", f"this is a replica of {primary}", "point FLEET_REDIS_URL at the primary")
-    if info.get("cluster_enabled"):
-        return fail("redis role", "a node of a Cluster", "give FLEET_REDIS_URL of a standalone Redis")
-    return ok("redis role", f"primary, {info.get('connected_slaves', 0)} replicas")
+    if info.get("cluster_enabled") and not of_cluster:
+        return fail("redis role", "a node of a Cluster", "give FLEET_REDIS_URL as redis+cluster://HOST:PORT,HOST:PORT")
+    return ok(
+        "redis role", f"primary{' of a Cluster' if of_cluster else ''}, {info.get('connected_slaves', 0)} replicas"
+    )
 
 
 def _eviction(info: Info) -> Check:

@@ -86,6 +86,14 @@ def test_the_audit_sees_a_trimmed_tail_but_not_entries_still_to_be_read() -> Non
     assert follower.audit(Cell(101, 3, "30", "3-0"), lease_alive=True, read_to="9-0") is Rejoin.FORK
 
 
+def test_the_audit_sees_a_fork_that_has_come_to_the_same_number() -> None:
+    follower = joined()
+    assert (
+        follower.audit(Cell(101, 5, "50", "5-0"), lease_alive=True, read_to="9-0") is None
+    )  # a new owner, nothing written
+    assert follower.audit(Cell(101, 5, "77", "4-7"), lease_alive=True, read_to="9-0") is Rejoin.FORK
+
+
 def test_a_missing_book_starts_at_the_cell_and_lives_from_the_first_snapshot() -> None:
     follower = Follower(PAIR)
     assert follower.loaded(parse_loaded(PAIR, {}, {}, {}, b"100 7 - 7-0", True, 1)) is None

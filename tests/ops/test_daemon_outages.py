@@ -3,6 +3,8 @@
 import asyncio
 from urllib.parse import urlsplit
 
+from redis.exceptions import RedisError
+
 from fleet.pair import Pair
 from tests.support.commands import assert_one_line, run_fleet
 from tests.support.fleet_processes import (
@@ -10,6 +12,7 @@ from tests.support.fleet_processes import (
     Fleet,
     assert_books_are_the_venues,
     decimals,
+    fleet_on,
 )
 from tests.support.followers import Following, following
 from tests.support.held_wire import held_wire
@@ -68,6 +71,54 @@ async def test_after_redis_was_restarted_empty_everything_is_built_anew(new_flee
             assert entries[0].n > last_n[pair]  # a visible hole, never a repeat
             assert "stale" in reader.statuses[pair]
             assert not [event for event in reader.events[pair] if event.epoch > before and event.n <= last_n[pair]]
+    await wait_until(lambda: fleet.redis.exists(fleet.keys.layout()), "the layout, written again", 20)
+    await assert_books_are_the_venues(fleet, venues, PAIRS)
+    assert_alive(fleet)
+
+
+async def test_a_failover_that_loses_the_newest_entries_is_a_fork_and_nothing_else(
+    own_failover, venues, tmp_path, wait_until
+):
+    pair = await own_failover()
+    async with fleet_on(pair, venues, tmp_path / "fleet", PAIRS) as fleet:
+        before = await two_daemons(fleet)
+        async with following(pair.url, fleet.keys, PAIRS) as reader:
+            await all_are(reader, "live", wait_until)
+            await pair.stop_copying()
+            kept = {book.pair: book.n for book in await fleet.books(PAIRS)}
+            await wait_until(
+                lambda: all(reader.views[p].n > kept[p] + 5 for p in PAIRS), f"a tail to lose: {reader}", START_S
+            )
+            await pair.fail_over()
+
+            async def served_anew() -> bool:
+                try:
+                    return all(book.live and book.epoch > before for book in await fleet.books(PAIRS))
+                except RedisError:
+                    return False  # the cut connection of the test's own client
+
+            await wait_until(served_anew, f"live books under new tokens: {fleet.daemons}", START_S)
+            await assert_reader_is_right(reader, fleet, venues, wait_until)
+        for one in PAIRS:
+            entries = await fleet.entries(one)
+            assert_unbroken(entries)
+            again = [entry for entry in entries if entry.epoch > before]
+            assert again[0].n <= kept[one] + 1  # numbers that the lost tail had too, under a higher epoch
+        await assert_books_are_the_venues(fleet, venues, PAIRS)
+        assert_alive(fleet)
+
+
+async def test_an_emptied_redis_is_filled_anew(new_fleet, venues, wait_until):
+    """FLUSHALL: no connection breaks, nobody is told; the writes find out."""
+    fleet = await new_fleet(PAIRS)
+    before = await two_daemons(fleet)
+    async with following(fleet.server.url, fleet.keys, PAIRS) as reader:
+        await all_are(reader, "live", wait_until)
+        await fleet.redis.flushall()
+        await fleet.newer(PAIRS, before)
+        await assert_reader_is_right(reader, fleet, venues, wait_until)
+        for one in PAIRS:
+            assert_unbroken(await fleet.entries(one))
     await wait_until(lambda: fleet.redis.exists(fleet.keys.layout()), "the layout, written again", 20)
     await assert_books_are_the_venues(fleet, venues, PAIRS)
     assert_alive(fleet)

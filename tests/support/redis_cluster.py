@@ -180,6 +180,7 @@ async def start_cluster(
             "cluster-node-timeout": str(NODE_TIMEOUT_MS),
             "cluster-port": str(free_port()),
             "repl-diskless-sync-delay": "0",
+            "cluster-require-full-coverage": "no",  # as OPERATING.md asks: one node that fails over is not all
             "repl-ping-replica-period": "1",  # a replica is listed once it has heard something
             "cluster-replica-validity-factor": "0",  # a starved replica is still better than none
         }

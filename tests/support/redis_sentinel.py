@@ -104,7 +104,8 @@ class SentinelSetup:
         return found
 
     async def switch(self) -> EmbeddedRedis:
-        """A failover in peace: the present primary lives on as a replica, and refuses writes with READONLY."""
+        """A failover in peace. The former primary lives on, takes writes that will be lost, and is made a replica by the
+        sentinels up to ten seconds later."""
         await ask(self.sentinels[0], "SENTINEL", "FAILOVER", SERVICE)
         return await self.promoted()
 

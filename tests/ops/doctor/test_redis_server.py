@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from fleet import clock
 from fleet.config import Settings
 from ops.doctor.redis_server import check_redis
+from tests.support.redis_nodes import ask
 from tests.support.small_fleet import small_fleet
 
 
@@ -113,3 +114,36 @@ async def test_no_answer_is_one_check(free_port):
     assert checks["redis"][0] == "fail"
     assert checks["redis"][2] == "is redis-server running there?"
     assert "hidden-word" not in str(checks)
+
+
+async def test_every_node_of_a_cluster_is_examined(own_cluster):
+    cluster = await own_cluster(replicas=1)
+    checks = await found(cluster.url)
+    assert checks["redis cluster"][:2] == ("ok", "3 primaries, 3 replicas, every slot served")
+    assert {name for name, (status, _, _) in checks.items() if status == "fail"} == set()
+    places = [f"127.0.0.1:{node.port}" for node in cluster.nodes]
+    assert {name for name in checks if name.startswith("redis eviction")} == {f"redis eviction {p}" for p in places}
+    last = cluster.nodes[-1]
+    await ask(last, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    await ask(cluster.nodes[0], "CONFIG", "SET", "cluster-require-full-coverage", "yes")
+    checks = await found(cluster.url)
+    assert checks[f"redis eviction 127.0.0.1:{last.port}"][0] == "fail"
+    assert checks[f"redis coverage {places[0]}"][0] == "warn"
+    alone = await found(f"redis://127.0.0.1:{cluster.nodes[0].port}")
+    assert alone["redis role"] == (
+        "fail", "a node of a Cluster", "give FLEET_REDIS_URL as redis+cluster://HOST:PORT,HOST:PORT",
+    )  # fmt: skip
+
+
+async def test_a_cluster_without_replicas_is_warned_of(cluster):
+    assert (await found(cluster.url))["redis cluster"][0] == "warn"
+
+
+async def test_replicas_behind_sentinels_are_examined_too(own_sentinel):
+    behind = await own_sentinel(sentinels=1)
+    place = f"127.0.0.1:{behind.servers[1].port}"
+    checks = await found(behind.url)
+    assert checks[f"redis replica {place}"][0] == "ok"
+    assert {name for name, (status, _, _) in checks.items() if status == "fail"} == set()
+    await behind.servers[1].kill()
+    assert (await found(behind.url))[f"redis replica {place}"][0] == "warn"
