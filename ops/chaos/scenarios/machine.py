@@ -37,7 +37,7 @@ async def clock_jump(scale: Scale, seed: int) -> Result:
         for offset_ms in (HOUR_MS, -HOUR_MS, 0):
             at = fleet.look_aside()
             handle.shift(offset_ms)
-            await asyncio.sleep(2 * scale.lease_ms / 1000)
+            await asyncio.sleep(1.5 * scale.lease_ms / 1000)  # leases, beats and the election had their turns
             await _shifted(fleet, result, worker, offset_ms, at)
             await _kept(fleet, result, at, f"a clock that is {offset_ms / HOUR_MS:+g} h off")
             if fleet.watcher.leader != leader:
