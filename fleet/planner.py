@@ -166,7 +166,8 @@ class Planner:
         )
 
     def _is_stray(self, label: str, owner: str, members: Mapping[str, PlanMember]) -> bool:
-        if self._stored is None or label not in self._wanted or not members[owner].plans:
+        member = members.get(owner)  # who owned it at the last look may have gone since
+        if self._stored is None or label not in self._wanted or member is None or not member.plans:
             return False
         told = self._stored.told.get(owner)
         return told is None or label not in told.orders

@@ -141,11 +141,16 @@ async def _rolled(fleet: ChaosFleet, result: Result, at: Moment) -> None:
     await fleet.calm()
     result.measure("oldest_proof_ms", max(fleet.watcher.ages_ms.values()))
     result.measure("not_live_ms", fleet.watcher.not_live_ms(fleet.pairs, at.mono_ms, clock.mono_ms()), OLDEST_MS)
-    await _nothing_missing(fleet, result, fleet.tokens(fleet.pairs), at)
+    await _nothing_missing(fleet, result, fleet.tokens(fleet.pairs), at, OLDEST_MS)
 
 
-async def _nothing_missing(fleet: ChaosFleet, result: Result, pairs: Mapping[Pair, int], at: Moment) -> None:
-    """Where sequences compare, these pairs went on as if nothing had been; elsewhere they had seams and nothing else."""
+async def _nothing_missing(
+    fleet: ChaosFleet, result: Result, pairs: Mapping[Pair, int], at: Moment, oldest_ms: float | None = None
+) -> None:
+    """Where sequences compare, these pairs went on as if nothing had been; elsewhere they had seams and nothing else.
+
+    `oldest_ms`: the longest that a delta may have waited for Redis; None where an owner died and its lease was waited for.
+    """
     await fleet.recorded()
     all_told = {pair: fleet.chain(pair, at) for pair in pairs}
     found = [text for pair, told in all_told.items() if comparable(pair) for text in lossless(pair, told)]
@@ -159,7 +164,7 @@ async def _nothing_missing(fleet: ChaosFleet, result: Result, pairs: Mapping[Pai
     result.measure("missing_deltas", told.missing, 0)
     result.measure("declared_losses", told.resets, 0)
     result.measure("seams", told.seams)
-    result.measure("oldest_delta_ms", told.oldest_ms, OLDEST_MS)
+    result.measure("oldest_delta_ms", told.oldest_ms, oldest_ms)
 
 
 async def _others_untouched(fleet: ChaosFleet, result: Result, hurt: Mapping[Pair, int], at: Moment) -> None:
