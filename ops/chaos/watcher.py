@@ -209,6 +209,11 @@ class Watcher:
         """What changed in its lease since then."""
         return [holding for holding in self.holdings[pair] if holding.at_ms >= from_ms]
 
+    @property
+    def changed_ms(self) -> float:
+        """When a lease was last seen to change hands, or to be granted anew."""
+        return max((told[-1].at_ms for told in self.holdings.values() if told), default=float("-inf"))
+
     def leaderless_ms(self, from_ms: float, former: str) -> float | None:
         """How long after `from_ms` another member than `former` was first seen to lead; None: never."""
         for leading in self.leadings:
