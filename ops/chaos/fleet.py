@@ -24,11 +24,11 @@ from ops.chaos.chains import Chain
 from ops.chaos.child import DAEMON, ChaosDaemon
 from ops.chaos.ground import Ground, Moment
 from ops.chaos.history import Entry, Fact
-from ops.chaos.late import Late, until
+from ops.chaos.late import SHOWN, Late, until
 from ops.chaos.scale import Scale
 from ops.observer import Observer
 
-SHOWN = 5  # of many alike
+SETTLED_S = 2.0  # a planned move takes less, from one lease that changes to the next
 
 
 class Takeover(NamedTuple):
@@ -63,13 +63,14 @@ class ChaosFleet(Ground):
         return daemon
 
     async def start(self, environ: Mapping[str, str] | None = None, *, count: int | None = None) -> None:
-        """As many daemons as the scale says (or `count`), until each is known and every pair is live. Raises Late."""
+        """As many daemons as the scale says (or `count`), until each is known, every pair is live, and the plan has
+        been carried out. Raises Late."""
         for _ in range(self.scale.daemons if count is None else count):
             self.start_daemon(environ)
         for daemon in self.daemons:
             await daemon.introduced()
         await self.wait_live(self.scale.start_s)
-        await asyncio.sleep(self.scale.calm_s)
+        await self.wait_settled(self.scale.start_s)
 
     @property
     def running(self) -> list[ChaosDaemon]:
@@ -125,6 +126,14 @@ class ChaosFleet(Ground):
 
         limit_s = self.scale.settle_s if within_s is None else within_s
         return await until(well, f"all {len(self.pairs)} pairs live", limit_s, why=self._why)
+
+    async def wait_settled(self, within_s: float | None = None) -> float:
+        """Until no lease has changed hands for a while: the moves of a plan are over. How long it took, ms. Raises Late."""
+        limit_s = self.scale.settle_s if within_s is None else within_s
+        quiet_ms = max(SETTLED_S, self.scale.calm_s) * 1000
+        return await until(
+            lambda: clock.mono_ms() - self.watcher.changed_ms > quiet_ms, "leases that stay where they are", limit_s
+        )
 
     def tokens(self, pairs: Iterable[Pair]) -> dict[Pair, int]:
         """Under which token each of these was owned at the watcher's last look; 0: nobody owned it."""

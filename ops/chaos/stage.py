@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
+
 from ops.chaos.fleet import ChaosFleet
+from ops.chaos.judgement import over_limits
 from ops.chaos.late import Late
 from ops.chaos.result import Result
 from ops.chaos.scale import Scale
@@ -31,8 +34,19 @@ async def staged(name: str, scale: Scale, seed: int, **options: Any) -> AsyncIte
                 result.last_words = fleet.last_words()
                 raise
             result.violations += await fleet.judge()
+            await _count_over_limits(fleet, result)
             result.measure("watcher_ms", fleet.watcher.worst_look_ms)
             if not result.passed:
                 result.last_words = fleet.last_words()
     except TimeoutError:
         result.violations.append(f"not over within {scale.most_s:g} s")
+
+
+async def _count_over_limits(fleet: ChaosFleet, result: Result) -> None:
+    try:
+        counted = await over_limits(fleet)
+    except httpx.HTTPError as error:
+        result.violations.append(f"the venues do not say what they counted: {error}")
+        return
+    result.measure("requests_over_limits", sum(counted.values()), 0)
+    result.notes += [f"{count} × beyond a limit: {name}" for name, count in counted.items()]

@@ -142,6 +142,11 @@ class Watcher:
         """Whether leases and books were both looked at after that moment."""
         return min(self.owners_asked_ms, self.books_asked_ms) >= moment_ms
 
+    @property
+    def away(self) -> bool:
+        """Whether Redis did not answer when it was asked last."""
+        return self._failing_since_ms is not None
+
     def forget_ages(self) -> None:
         """From now on `ages_ms` tells of what comes."""
         self.ages_ms.clear()
@@ -203,6 +208,11 @@ class Watcher:
     def changes(self, pair: Pair, from_ms: float) -> list[Holding]:
         """What changed in its lease since then."""
         return [holding for holding in self.holdings[pair] if holding.at_ms >= from_ms]
+
+    @property
+    def changed_ms(self) -> float:
+        """When a lease was last seen to change hands, or to be granted anew."""
+        return max((told[-1].at_ms for told in self.holdings.values() if told), default=float("-inf"))
 
     def leaderless_ms(self, from_ms: float, former: str) -> float | None:
         """How long after `from_ms` another member than `former` was first seen to lead; None: never."""

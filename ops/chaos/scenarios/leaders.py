@@ -32,12 +32,16 @@ async def kill_leaders(scale: Scale, seed: int) -> Result:
     """SIGKILL whoever leads, every 5 s, each replaced: another within 5 s each time; pairs of others go on untouched."""
     async with staged("kill-leaders", scale, seed) as (fleet, result):
         await fleet.start()
+        before: set[Pair] = (
+            set()
+        )  # of the leader before: with long leases they may be taken over after the next one died
         for _ in range(scale.again):
             began_ms = clock.mono_ms()
             fleet.start_daemon()
             theirs, at = await _kill(fleet, result)
             await asyncio.sleep(max(0.0, EVERY_S - (clock.mono_ms() - began_ms) / 1000))
-            await _untouched(fleet, result, theirs, at)
+            await _untouched(fleet, result, theirs | before, at)
+            before = theirs
         await fleet.wait_live()
         await fleet.calm()
         terms = [one.term for one in fleet.watcher.leadings if one.leader is not None]

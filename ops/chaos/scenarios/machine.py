@@ -6,6 +6,7 @@ from functools import partial
 import msgspec
 
 from fleet import clock
+from fleet.lease import LossReason
 from fleet.pair import Pair
 from ops.chaos.child import ChaosDaemon
 from ops.chaos.fleet import ChaosFleet
@@ -37,7 +38,7 @@ async def clock_jump(scale: Scale, seed: int) -> Result:
         for offset_ms in (HOUR_MS, -HOUR_MS, 0):
             at = fleet.look_aside()
             handle.shift(offset_ms)
-            await asyncio.sleep(2 * scale.lease_ms / 1000)
+            await asyncio.sleep(1.5 * scale.lease_ms / 1000)  # leases, beats and the election had their turns
             await _shifted(fleet, result, worker, offset_ms, at)
             await _kept(fleet, result, at, f"a clock that is {offset_ms / HOUR_MS:+g} h off")
             if fleet.watcher.leader != leader:
@@ -180,18 +181,26 @@ async def _stalled(fleet: ChaosFleet, result: Result, worker: ChaosDaemon, at: M
 
 
 async def _kept(fleet: ChaosFleet, result: Result, at: Moment, through: str) -> None:
-    """Since `at` no lease changed hands or was granted anew, and no book was declared lost."""
+    """Since `at` no lease ran out, for its holder or for all, and no book was declared lost. Planned moves are none of it."""
     await fleet.recorded()
-    changed = resets = 0
+    lapsed = resets = moved = 0
     for pair in fleet.pairs:
-        if changes := fleet.watcher.changes(pair, at.mono_ms):
-            changed += 1
-            result.violations.append(f"{pair}: its lease changed through {through}: {changes}")
+        changes = fleet.watcher.changes(pair, at.mono_ms)
+        moved += bool(changes)
+        if any(change.holder is None for change in changes):
+            lapsed += 1
+            result.violations.append(f"{pair}: its lease ran out through {through}: {changes}")
         if told := fleet.chain(pair, at).resets:
             resets += told
             result.violations.append(f"{pair} was reset {told} times through {through}")
-    result.measure("leases_changed", changed, 0)
+    for daemon in fleet.daemons:
+        for fact in fleet.facts(daemon):
+            if fact.fact == "lost" and fact.reason == LossReason.EXPIRED and fact.mono_ms >= at.mono_ms:
+                lapsed += 1
+                result.violations.append(f"{daemon.name} took a lease of its own for expired through {through}: {fact}")
+    result.measure("leases_run_out", lapsed, 0)
     result.measure("books_reset", resets, 0)
+    result.measure("pairs_moved", moved)
 
 
 SCENARIOS = (

@@ -39,7 +39,7 @@ def test_help_comes_at_once_and_ends_with_0():
         assert f" {command} " in ended.out
 
 
-@pytest.mark.parametrize("command", ["rebalance", "drain", "explain", "history", "trader", "halt", "chaos"])
+@pytest.mark.parametrize("command", ["rebalance", "drain", "explain", "history", "trader", "halt"])
 def test_what_does_not_exist_yet_is_not_offered(command):
     assert_one_line(run_fleet(command), 2, f"No such command '{command}'")
 
