@@ -48,6 +48,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "keys": reference.keys,
     "sequence": reference.sequence_states,
     "leases": reference.lease_state_table,
+    "quarantine": reference.quarantine_states,
     "outbox": lambda: reference.outbox_phases(feeds.outbox.__doc__ or ""),
     "verbs": _verbs,
     "exit codes": reference.exit_codes,

@@ -17,7 +17,7 @@ from fleet.errors import ConfigError
 from fleet.heartbeat import MemberRecord
 from fleet.keys import Keys
 from fleet.pair import Pair, parse_label
-from ops.status import LIVE, MISSING, FleetStatus, MemberStatus, PairStatus
+from ops.status import LIVE, MISSING, QUARANTINE, FleetStatus, MemberStatus, PairStatus
 
 # of a book's main hash; the levels are not needed here
 _FIELDS = (
@@ -190,6 +190,8 @@ def _pair_status(
     status = book.status
     if status == MISSING and note.state not in {"", LIVE}:  # live is what Redis holds, whatever anybody says
         status = note.state
+    elif note.state == QUARANTINE and status != LIVE:
+        status = note.state  # its owner says more of it than its book does
     return PairStatus(
         **book.pair._asdict(),
         owner=owner,

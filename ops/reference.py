@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from books import events, sequence
+from feeds import quarantine
 from feeds.outbox import Phase
 from feeds.venue import Bootstrap, Instrument, InstrumentStatus, Venue
 from feeds.venues import VENUES
@@ -124,11 +125,20 @@ def sequence_states() -> str:
 
 def lease_state_table() -> str:
     """fleet.lease_states.TRANSITIONS: a row a state, a column an event."""
+    return _states(lease_states.TRANSITIONS, lease_states.Event)
+
+
+def quarantine_states() -> str:
+    """feeds.quarantine.TRANSITIONS: a row a state, a column an event."""
+    return _states(quarantine.TRANSITIONS, quarantine.Event)
+
+
+def _states(transitions: Mapping[Any, Mapping[Any, StrEnum]], events_: Iterable[StrEnum]) -> str:
     rows = [
-        [f"**{state.value}**"] + [after[event].value if event in after else "–" for event in lease_states.Event]
-        for state, after in lease_states.TRANSITIONS.items()
+        [f"**{state.value}**"] + [after[event].value if event in after else "–" for event in events_]
+        for state, after in transitions.items()
     ]
-    return table(["state", *(event.value for event in lease_states.Event)], rows)
+    return table(["state", *(event.value for event in events_)], rows)
 
 
 def outbox_phases(head: str) -> str:

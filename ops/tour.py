@@ -35,7 +35,8 @@ TOUR: tuple[Stop, ...] = (
     Stop("Feeds: Hyperliquid", "feeds/venues/hyperliquid", "market_data answers metadata"),
     Stop(
         "Feeds: a connection's life, pure", "feeds",
-        "outputs session session_pair subscriptions pacer feed_words pair_feed rhythm liveness sampling handover",
+        "outputs session roster session_pair subscriptions pacer feed_words pair_feed rhythm liveness sampling handover "
+        "quarantine pair_state",
     ),
     Stop("Feeds: the shell around it", "feeds", "connection rest budgets link instruments market pool samples"),
     Stop("Feeds: to Redis", "feeds", "chain outbox publisher ownership role"),
