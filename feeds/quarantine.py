@@ -18,12 +18,12 @@ from fleet.pair import Pair
 
 TRIES = 3
 RETRY_FIRST_MS = 1_000.0
-QUARANTINE_FIRST_MS = 30_000.0
+QUARANTINE_FIRST_MS = 15_000.0
 QUARANTINE_MOST_MS = 300_000.0
 SETTLED_MS = 60_000.0
 TEXT_MOST = 300
-LOSSES_MOST = 5  # of a book in one row, …
-LOSSES_LEAST_MS = 10_000.0  # … over at least so long
+LOSSES_MOST = 4  # of a book in one row, …
+LOSSES_LEAST_MS = 4_000.0  # … over at least so long
 LOSS_LEAST_MS = 500.0
 
 

@@ -86,7 +86,7 @@ TOUR: tuple[Stop, ...] = (
         "Chaos: a fleet to be hurt", "ops/chaos",
         "scenario scale result late child markets fleet watcher truth stage registry table",
     ),
-    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers"),
+    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers venues"),
     Stop("Measuring", "ops/bench", "ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference tour"),
     Stop("Pictures", "ops/pictures", "top"),

@@ -43,7 +43,9 @@ from ops.chaos.scale import Scale
 from ops.chaos.truth import difference
 from ops.chaos.watcher import Watcher
 from ops.embedded.redis import EmbeddedRedis
+from ops.observer import Observer
 from ops.simulator import registry
+from ops.status import FleetStatus
 
 DEPTH = "50"
 STOP_S = 15.0  # a daemon's own deadline is 10 s
@@ -352,9 +354,11 @@ class ChaosFleet:
 
     async def status(self) -> dict[str, Any]:
         """What `fleet status --json` shows."""
-        from ops.observer import Observer
+        return (await self.observe()).to_json()
 
-        return (await Observer(self.redis, self.keys).observe()).to_json()
+    async def observe(self) -> FleetStatus:
+        """What `fleet status` shows, as its read model."""
+        return await Observer(self.redis, self.keys).observe()
 
     async def _end_daemons(self) -> None:
         for daemon in self.running:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from fleet.errors import ConfigError
 from ops.chaos.scenario import Scenario
-from ops.chaos.scenarios import workers
+from ops.chaos.scenarios import venues, workers
 
 MODULES: Sequence[Sequence[Scenario]] = (
     workers.SCENARIOS,
+    venues.SCENARIOS,
 )  # fmt: skip
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for module in MODULES for scenario in module}
 

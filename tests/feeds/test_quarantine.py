@@ -50,8 +50,8 @@ def test_a_pair_has_three_tries_with_growing_pauses_and_is_then_held_for_long():
     assert [state for state, _ in pauses] == [State.SUSPECT] * 3 + [State.QUARANTINED] * 6
     tries, long = [pause for _, pause in pauses[:3]], [pause for _, pause in pauses[3:]]
     assert all(500 * 2**n <= pause <= 1100 * 2**n for n, pause in enumerate(tries))
-    assert all(15_000 * 2**n <= pause <= 30_100 * 2**n for n, pause in enumerate(long[:3]))
-    assert all(150_000 <= pause <= 300_100 for pause in long[4:])
+    assert all(7_500 * 2**n <= pause <= 15_100 * 2**n for n, pause in enumerate(long[:5]))
+    assert all(150_000 <= pause <= 300_100 for pause in long[5:])
 
 
 def test_a_pair_that_stands_its_trial_is_healthy_and_its_faults_are_forgotten():
@@ -107,11 +107,11 @@ def test_a_book_that_is_lost_again_and_again_is_poison_and_one_that_lasted_is_no
         losses.lost("crossed", n * 100.0)
     assert not losses.poison
     losses.settled()
-    for n in range(4):
+    for n in range(3):
         losses.lost("gap", 100_000.0 + n * 4000)
     assert not losses.poison
-    losses.lost("gap: the last", 100_000.0 + 16_000)
-    assert losses.poison == "lost 5 times in 16 s, last for gap: the last"
+    losses.lost("gap: the last", 100_000.0 + 12_000)
+    assert losses.poison == "lost 4 times in 12 s, last for gap: the last"
 
 
 def test_a_fault_is_told_with_its_place_in_the_code():
@@ -210,12 +210,12 @@ def test_a_book_that_is_crossed_for_ever_is_given_up_by_the_session():
     session = session_of("AAA", "BBB")
     now_ms, faults = 1.0, []
     live(session, "AAA", "BBB")
-    for n in range(5):
+    for n in range(4):
         session.feeds[AAA].resync(ResetReason.CROSSED, f"time {n}", 1, now_ms, [])
         faults += [one for one in session.tick(now_ms, 1, heard_ms=now_ms) if isinstance(one, PairFault)]
         now_ms += 4_000.0
     assert [(one.pair, one.tried, one.error) for one in faults] == [(AAA, True, None)]
-    assert faults[0].reason == "lost 5 times in 16 s, last for crossed: time 4"
+    assert faults[0].reason == "lost 4 times in 12 s, last for crossed: time 3"
 
 
 # ── the whole way, with a venue that is well beside it ───────────────────────────────────────────────────────────────
