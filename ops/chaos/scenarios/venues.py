@@ -5,18 +5,19 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from books.events import Event, Reset, Snapshot, SnapshotReason
-from books.wire import decode
 from feeds import venues
 from feeds.budgets import rate_of
 from fleet import clock
 from fleet.pair import Pair
+from ops.chaos.chains import stream_ms, total
 from ops.chaos.fleet import ChaosFleet
+from ops.chaos.ground import Moment
 from ops.chaos.late import until
 from ops.chaos.result import Result
 from ops.chaos.scale import Place, Scale
 from ops.chaos.scenario import Scenario
 from ops.chaos.stage import staged
+from ops.observer import Observer
 from ops.status import QUARANTINE, PairStatus
 
 ALONE_MS = 5_000.0  # one socket with nobody before it: jitter, ticket, acknowledgement, first delta, snapshot
@@ -35,15 +36,17 @@ async def venue_closes(scale: Scale, seed: int) -> Result:
         place = fleet.rng.choice(scale.markets)
         pairs, limits = _pairs_of(fleet, place), venues.find(*place).limits
         before = (await fleet.venues.stats())[place]
-        at_ms, wall_ms = fleet.look_aside(), clock.wall_ms()
+        at = fleet.look_aside()
         await fleet.venues.misbehave(place, "close_all", hard=True)
         connecting_ms = before["open"] / rate_of(limits, "connect").refill_per_s * 1000
-        result.measure("back_ms", await _back_ms(fleet, pairs, at_ms), 1.1 * (ALONE_MS + connecting_ms))
-        since = [row for row in await fleet.venues.requests(place) if row[0] >= wall_ms]
+        result.measure("back_ms", await _back_ms(fleet, pairs, at), 1.1 * (ALONE_MS + connecting_ms))
+        since = [row for row in await fleet.venues.requests(place) if row[0] >= at.wall_ms]
         seconds = Counter(row[0] // 1000 for row in since if row[1] == "websocket")
         result.measure("connects_a_second", max(seconds.values(), default=0), max(1, math.ceil(limits.connects_per_s)))
-        result.violations += _over_limits(place, before, (await fleet.venues.stats())[place], since)
-        result.violations += _touched(fleet, [pair for pair in fleet.pairs if pair not in pairs], at_ms)
+        result.violations += [
+            f"{' '.join(place)} answered {row[2]} to {row[1]}" for row in since if row[2] in (418, 429)
+        ]
+        result.violations += _touched(fleet, [pair for pair in fleet.pairs if pair not in pairs], at)
         result.violations += await _planned_end(fleet, result)
     return result
 
@@ -52,7 +55,7 @@ async def _planned_end(fleet: ChaosFleet, result: Result) -> list[str]:
     """A venue announces its end: every connection has a successor before it, and no pair a Reset."""
     pairs = _pairs_of(fleet, SPOT)
     before = (await fleet.venues.stats())[SPOT]
-    at_ms, wall_ms = fleet.look_aside(), clock.wall_ms()
+    at = fleet.look_aside()
     await fleet.venues.misbehave(SPOT, "shutdown_notice", close_after_s=NOTICE_S)
     await asyncio.sleep(NOTICE_S)
 
@@ -62,18 +65,19 @@ async def _planned_end(fleet: ChaosFleet, result: Result) -> list[str]:
 
     await until(replaced, "every connection replaced", fleet.scale.settle_s, poll_s=0.2)
     await fleet.calm()
-    events = [event for event in await _events(fleet, wall_ms) if event.pair in pairs]
-    seams = sum(isinstance(event, Snapshot) and event.reason is SnapshotReason.SEAM for event in events)
-    result.measure("planned_end_seams", seams)
-    resets = [f"{event.pair} was reset ({event.reason}) by a planned end" for event in events if isinstance(event, Reset)]
-    return resets + _touched(fleet, pairs, at_ms)
+    await fleet.recorded()
+    told = {pair: fleet.chain(pair, at) for pair in pairs}
+    result.measure("planned_end_seams", total(told.values()).seams)
+    result.measure("planned_end_missing", total(told.values()).missing, 0)
+    resets = [f"{pair} was reset {one.resets} times by a planned end" for pair, one in told.items() if one.resets]
+    return resets + _touched(fleet, pairs, at)
 
 
 async def venue_bans(scale: Scale, seed: int) -> Result:
     """429, then 418: no request of the whole fleet to that venue inside the ban, other venues untouched, books back behind it."""
     async with staged("venue-bans", scale, seed) as (fleet, result):
         await fleet.start()
-        pairs, at_ms, wall_ms = _pairs_of(fleet, SPOT), fleet.look_aside(), clock.wall_ms()
+        pairs, at = _pairs_of(fleet, SPOT), fleet.look_aside()
         bans_s = {429: 3, 418: 6}
         for status, seconds in bans_s.items():
             await fleet.venues.misbehave(SPOT, "rate_limit", status=status, retry_after_s=seconds)
@@ -81,13 +85,13 @@ async def venue_bans(scale: Scale, seed: int) -> Result:
                 await fleet.venues.misbehave(SPOT, "close_all", hard=True)  # every pair needs a snapshot now
 
             async def banned(status: int = status) -> bool:
-                return any(row[2] == status for row in await _asked(fleet, wall_ms))
+                return any(row[2] == status for row in await _asked(fleet, at))
 
             await until(banned, f"a {status}", scale.settle_s, poll_s=0.1)
             await fleet.venues.behave(SPOT, "rate_limit")
         inside = under_way = 0
-        back_ms = await _back_ms(fleet, pairs, at_ms)
-        asked = await _asked(fleet, wall_ms)
+        back_ms = await _back_ms(fleet, pairs, at)
+        asked = await _asked(fleet, at)
         for begun_ms, _, status in asked:
             for later_ms, path, _ in asked:
                 into_ms = later_ms - begun_ms
@@ -99,7 +103,7 @@ async def venue_bans(scale: Scale, seed: int) -> Result:
         result.measure("requests_in_ban", inside, 0)
         result.measure("requests_under_way", under_way)
         result.measure("back_ms", back_ms, sum(bans_s.values()) * 1000 + BACK_MS)
-        result.violations += _touched(fleet, [pair for pair in fleet.pairs if pair not in pairs], at_ms)
+        result.violations += _touched(fleet, [pair for pair in fleet.pairs if pair not in pairs], at)
     return result
 
 
@@ -122,13 +126,17 @@ async def venue_away(scale: Scale, seed: int) -> Result:
             return all(one is not None and one.owner and one.reason for one in told)
 
         await until(parked, "every pair of the venue owned, with a reason", scale.start_s, poll_s=0.5)
-        at_ms = fleet.look_aside()
+        at = fleet.look_aside()
         await asyncio.sleep(scale.away_s)
         first = await _status(fleet, away[0])
         result.notes.append(f"{away[0]}: {first.reason if first else 'nobody tells of it'}")
-        result.violations += [f"{one.name} ended with code {one.exit_code}" for one in fleet.daemons if not one.is_running]
-        result.violations += _touched(fleet, here, at_ms)
-        result.violations += [f"{pair} was passed on while its venue was away" for pair in away if watcher.changes(pair, at_ms)]
+        result.violations += [
+            f"{one.name} ended with code {one.exit_code}" for one in fleet.daemons if not one.is_running
+        ]
+        result.violations += _touched(fleet, here, at)
+        result.violations += [
+            f"{pair} was passed on while its venue was away" for pair in away if watcher.changes(pair, at.mono_ms)
+        ]
         await fleet.venues.behave(place, "refuse")
         took_ms = await until(lambda: all(map(watcher.live, away)), "its pairs live", BACK_MS / 1000 + scale.settle_s)
         result.measure("back_ms", took_ms, BACK_MS)
@@ -141,7 +149,7 @@ async def poison_pair(scale: Scale, seed: int) -> Result:
         await fleet.start()
         poison = fleet.rng.choice(_pairs_of(fleet, SPOT))
         others = [pair for pair in fleet.pairs if pair != poison]
-        at_ms, wall_ms = fleet.look_aside(), clock.wall_ms()
+        at = fleet.look_aside()
         await fleet.venues.misbehave(SPOT, "crossed", pair=poison.pair, count=FOREVER)
 
         async def quarantined() -> bool:
@@ -154,13 +162,12 @@ async def poison_pair(scale: Scale, seed: int) -> Result:
         result.notes.append(f"{poison}: {reason}")
         if "crossed" not in reason:
             result.violations.append(f"{poison} is in quarantine, and its reason does not say why: {reason!r}")
-        if changes := fleet.watcher.changes(poison, at_ms):
+        if changes := fleet.watcher.changes(poison, at.mono_ms):
             result.violations.append(f"{poison} was passed round the fleet: {changes}")
-        result.violations += _touched(fleet, others, at_ms)
+        result.violations += _touched(fleet, others, at)
+        await fleet.recorded()
         delays = sorted(
-            int(event.id.partition("-")[0]) - event.received_us / 1000
-            for event in await _events(fleet, wall_ms)
-            if event.pair != poison
+            stream_ms(entry.id) - entry.received_us / 1000 for pair in others for entry in fleet.entries(pair, at)
         )
         result.measure("others_p99_ms", delays[int(len(delays) * 0.99)] if delays else 0.0, P99_MS)
         await fleet.venues.behave(SPOT, "crossed", pair=poison.pair)
@@ -176,52 +183,34 @@ def _pairs_of(fleet: ChaosFleet, place: Place) -> list[Pair]:
 
 async def _status(fleet: ChaosFleet, pair: Pair) -> PairStatus | None:
     """What `fleet status` shows of a pair."""
-    return (await fleet.observe()).find(pair)
+    return (await Observer(fleet.redis, fleet.keys).observe()).find(pair)
 
 
-async def _asked(fleet: ChaosFleet, wall_ms: int) -> list[tuple[int, str, int]]:
+async def _asked(fleet: ChaosFleet, at: Moment) -> list[tuple[int, str, int]]:
     """The REST requests since then."""
-    return [row for row in await fleet.venues.requests(SPOT) if row[0] >= wall_ms and row[1] != "websocket"]
+    return [row for row in await fleet.venues.requests(SPOT) if row[0] >= at.wall_ms and row[1] != "websocket"]
 
 
-async def _back_ms(fleet: ChaosFleet, pairs: Sequence[Pair], since_ms: float) -> float:
-    """Until each of these was seen not live after `since_ms`, and live again; how long that took from then."""
+async def _back_ms(fleet: ChaosFleet, pairs: Sequence[Pair], since: Moment) -> float:
+    """Until each of these was seen not live after `since`, and live again; how long that took from then."""
 
     def back() -> bool:
         told = (fleet.watcher.standings[pair] for pair in pairs)
-        return all(one[-1].status == "live" and one[-1].at_ms >= since_ms for one in told)
+        return all(one[-1].status == "live" and one[-1].at_ms >= since.mono_ms for one in told)
 
     await until(back, f"{len(pairs)} pairs live again", fleet.scale.start_s)
-    return clock.mono_ms() - since_ms
+    return clock.mono_ms() - since.mono_ms
 
 
-def _touched(fleet: ChaosFleet, pairs: Sequence[Pair], since_ms: float) -> list[str]:
+def _touched(fleet: ChaosFleet, pairs: Sequence[Pair], since: Moment) -> list[str]:
     """Which of these were not live for a moment since then, although nothing happened to them."""
     now_ms = clock.mono_ms()
-    found = {pair: fleet.watcher.not_live_ms([pair], since_ms, now_ms) for pair in pairs}
-    return [f"{pair} was not live for {lost_ms:.0f} ms, and its venue was well" for pair, lost_ms in found.items() if lost_ms]
-
-
-def _over_limits(
-    place: Place, before: dict[str, dict[str, int]], after: dict[str, dict[str, int]], since: Sequence[tuple[int, str, int]]
-) -> list[str]:
-    """What a venue counted against us, and what it refused as too much."""
-    name = " ".join(place)
-    found = [
-        f"{name} counted {count - before['limit_breaches'].get(what, 0)} times too many: {what}"
-        for what, count in after["limit_breaches"].items()
-        if count > before["limit_breaches"].get(what, 0)
+    found = {pair: fleet.watcher.not_live_ms([pair], since.mono_ms, now_ms) for pair in pairs}
+    return [
+        f"{pair} was not live for {lost_ms:.0f} ms, and its venue was well"
+        for pair, lost_ms in found.items()
+        if lost_ms
     ]
-    return found + [f"{name} answered {status} to {what}" for _, what, status in since if status in (418, 429)]
-
-
-async def _events(fleet: ChaosFleet, wall_ms: int) -> list[Event]:
-    """What the streams have got since then (server time, which is ours)."""
-    found: list[Event] = []
-    for shard in range(fleet.scale.shards):
-        rows = await fleet.redis.xrange(fleet.keys.deltas(shard), min=f"{wall_ms}-0")
-        found += [decode(entry_id, fields) for entry_id, fields in rows]
-    return found
 
 
 SCENARIOS = (
