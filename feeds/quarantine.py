@@ -127,8 +127,8 @@ class Ward:
         if case is None or case.state not in HELD:
             return None
         left_s = max(0.0, case.due_ms - now_ms) / 1000
-        tries = f"try {case.faults} of {TRIES}" if case.state is State.SUSPECT else f"after {case.faults} faults"
-        return f"{case.state}, {tries} in {left_s:.0f} s: {case.reason}"
+        again = f"try {case.faults} of {TRIES}" if case.state is State.SUSPECT else "tried again"
+        return f"{case.state}, {again} in {left_s:.0f} s: {case.reason}"
 
     def _pause_ms(self, case: _Case) -> float:
         """Doubling, each shortened at random by up to half."""

@@ -90,7 +90,7 @@ def test_the_words_tell_the_fault_and_when_it_is_tried_again():
     cases = ward()
     cases.fault(AAA, "x" * 1000, 0.0, tried=True)
     words = cases.words(AAA, 0.0)
-    assert words.startswith("quarantined, after 4 faults in ")
+    assert words.startswith("quarantined, tried again in ")
     assert len(words) < 400
 
 

@@ -108,7 +108,7 @@ async def venue_bans(scale: Scale, seed: int) -> Result:
 
 
 async def venue_away(scale: Scale, seed: int) -> Result:
-    """A venue is away while pairs are assigned: no worker exits, its pairs are parked with a reason, back 30 s behind its return."""
+    """A venue is away while pairs are assigned: no worker exits, its pairs are parked with a reason, back within 30 s."""
     async with staged("venue-away", scale, seed) as (fleet, result):
         place = fleet.rng.choice(scale.markets)
         await fleet.venues.misbehave(place, "refuse", hard=True)
@@ -144,7 +144,7 @@ async def venue_away(scale: Scale, seed: int) -> Result:
 
 
 async def poison_pair(scale: Scale, seed: int) -> Result:
-    """A pair whose book is wrong again and again: quarantined with its reason, kept by its owner, all others as fast as before."""
+    """A pair whose book is wrong again and again: quarantined with its reason, kept by its owner, others as fast as ever."""
     async with staged("poison-pair", scale, seed) as (fleet, result):
         await fleet.start()
         poison = fleet.rng.choice(_pairs_of(fleet, SPOT))
