@@ -8,6 +8,7 @@ from collections.abc import Callable
 from books.events import Event, Snapshot
 from feeds.connection import Connection, Down
 from feeds.instruments import ask, budget_name
+from feeds.outage import Outage
 from feeds.outputs import (
     Failure,
     Fetch,
@@ -30,6 +31,7 @@ from fleet.pair import Pair
 
 TICK_S = 0.2
 GOOD_MS = 600_000.0  # without a fault of our own: the next one waits briefly again
+LOOK_S = 0.1  # how often a connection that waits sees whether the venue is back
 TICK_LEAST_S = 0.005  # when requests are waiting for their turn
 
 _log = logging.getLogger(__name__)
@@ -88,6 +90,7 @@ class Link:
         rng: random.Random,
         priority: Callable[[Pair], int] = lambda _: 1,
         first_delay_s: float = backoff.FIRST_S,
+        outage: Outage | None = None,
     ) -> None:
         self.session = session
         self.owner = owner
@@ -106,6 +109,8 @@ class Link:
         self._group: asyncio.TaskGroup | None = None
         self._fetches: dict[Pair, asyncio.Task[None]] = {}
         self._broken: Exception | None = None
+        self._outage = outage or Outage(rng)
+        self._probe = False
         self._heard_ms = 0.0
         venue = session.venue
         self._connect_budget = budget_name(venue, "connect")
@@ -138,6 +143,7 @@ class Link:
                 _log.error("%r failed and starts over", self, exc_info=first)
             finally:
                 self._group = None
+                self._outage.unanswered(probe=self._probe)
                 self._close(self.status)
             if clock.mono_ms() - began_ms >= GOOD_MS:
                 delays = backoff.delays(self._rng)
@@ -172,6 +178,7 @@ class Link:
     def opened(self) -> None:
         """The socket is up."""
         self.status = "connected"
+        self._outage.answered()
         self._carry_out(self.session.opened(clock.mono_ms()))
 
     def received(self, frame: bytes) -> None:
@@ -184,6 +191,8 @@ class Link:
         """The socket is gone, or could not be had."""
         good = self.session.had_data()
         self.reconnects += 1
+        if not self.session.is_open:
+            self._outage.failed(repr(id(self)), clock.mono_ms(), probe=self._probe)
         self._close(down.reason)
         _log.info("%s is down: %s", self.connection.url, down.reason)
         if down.retry_after_ms and self._group is not None:
@@ -277,7 +286,12 @@ class Link:
 
     async def _admit(self) -> Down | None:
         """Wait for a connect; if the shared budget cannot be asked, wait as long as a share of ours would take. Then find
-        the address, with a ticket where the venue wants one for every socket."""
+        the address, with a ticket where the venue wants one for every socket. While none of the venue's connections can be had
+        one tries for all: names that cannot be resolved would take the threads in which others resolve theirs."""
+        self._probe = False
+        while wait_ms := self._outage.wait_ms(clock.mono_ms()):  # noqa: ASYNC110 - an outage is pure, it has no event
+            await asyncio.sleep(min(wait_ms / 1000, LOOK_S))
+        self._probe = self._outage.ask()
         try:
             await self._budget.take(self._connect_budget, 1)
         except FleetError as error:

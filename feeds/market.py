@@ -10,6 +10,7 @@ from feeds.feed_words import FeedState
 from feeds.handover import Handover
 from feeds.instruments import InstrumentLoader, why_unknown
 from feeds.link import Link, LinkOwner, first_of, no_book
+from feeds.outage import Outage
 from feeds.pair_feed import PairFeed
 from feeds.pair_state import PairState, Wanted, state_of
 from feeds.quarantine import Ward, fault_text
@@ -37,6 +38,7 @@ class Market:
     and what of ours fails over it, costs the pair, the connection or this venue × market, with growing pauses.
 
     ward     the pairs that have failed
+    outage   whether connections can be had at all
     faults   of our own that cost the whole market
     """
 
@@ -60,6 +62,7 @@ class Market:
         self.venue = venue
         self.loader = InstrumentLoader(venue, rest_url, rest, rng)
         self.ward = Ward(rng)
+        self.outage = Outage(rng)
         self.faults = 0
         self.refused: dict[Pair, str] = {}
         self.handovers = 0
@@ -265,6 +268,7 @@ class Market:
             rng=self._rng,
             priority=self._priority,
             first_delay_s=self._first_delay_s,
+            outage=self.outage,
         )
         self._links[link] = self._group.create_task(link.run(), name=f"link {link.connection.url}")
         return link

@@ -38,7 +38,7 @@ TOUR: tuple[Stop, ...] = (
         "outputs session roster session_pair subscriptions pacer feed_words pair_feed rhythm liveness sampling handover "
         "quarantine pair_state",
     ),
-    Stop("Feeds: the shell around it", "feeds", "connection rest budgets link instruments market pool samples"),
+    Stop("Feeds: the shell around it", "feeds", "connection outage rest budgets link instruments market pool samples"),
     Stop("Feeds: to Redis", "feeds", "chain outbox publisher ownership role"),
     Stop("Feeds: replay of recordings", "feeds", "recording recorded_venue replay"),
     Stop(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import socket
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,6 +16,7 @@ from feeds.quarantine import HELD, TRANSITIONS, Event, Losses, State, Ward, faul
 from feeds.session import Session
 from feeds.venue import Instruments
 from feeds.venues import find
+from fleet.config import Endpoint
 from fleet.errors import FleetError
 from fleet.pair import Pair
 from tests.support.fake_venue import FakeVenue, instrument, pair_of
@@ -409,3 +411,53 @@ def test_a_snapshot_and_no_delta_of_a_failed_pair_is_told(monkeypatch):
     monkeypatch.setattr(PairFeed, "snapshot", lambda _, *arguments: halfway(*arguments))
     out = say(session, t="snapshot", topic="linked:AAA", u=1, b={"9": "1"}, a={"11": "1"})
     assert [type(one) for one in out[:3]] == [Snapshot, Reset, PairFault]
+
+
+async def test_while_no_connection_can_be_had_one_tries_for_all(wait_until, quick, monkeypatch):
+    monkeypatch.setattr("feeds.outage.PROBE_MOST_MS", 400.0)
+    async with running([SPOT, FUTURES], per_connection=1) as run:
+        for pair in all_pairs(run, [SPOT, FUTURES]):
+            run.pool.subscribe(pair, "50", BOOK)
+        await wait_until(lambda: run.is_live(*all_pairs(run, [SPOT, FUTURES])), "all live")
+        venue, sick = run.simulator.venue(*SPOT), run.market(*SPOT)
+        tried = lambda: sum(one.connection.attempts for one in sick.links)  # noqa: E731
+        with venue.misbehave("refuse", hard=True):
+            venue.misbehave("close_all", hard=True)
+            await wait_until(lambda: sick.outage.probes >= 1, "away")
+            before = tried() - sick.outage.probes
+            await wait_until(lambda: sick.outage.probes >= 4, "some probes")
+            assert tried() - sick.outage.probes <= before + 1  # the newest may have begun and not been counted
+            assert not any(run.listener.resets(pair) for pair in all_pairs(run, [FUTURES]))
+        await wait_until(lambda: run.is_live(*all_pairs(run, [SPOT])), "all back", 20)
+        assert not sick.outage.away
+
+
+async def test_a_venue_whose_name_cannot_be_resolved_is_parked_with_the_reason_and_comes_back(
+    wait_until, quick, monkeypatch
+):
+    resolve, broken = socket.getaddrinfo, True
+
+    def resolver(host, *arguments, **options):
+        if host not in ("localhost", b"localhost"):
+            return resolve(host, *arguments, **options)
+        if broken:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return resolve("127.0.0.1", *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    async with running([SPOT, FUTURES]) as run:
+        ends = {(end["venue"], end["market"]): end for end in run.simulator.endpoints}
+
+        def endpoint(*place):
+            host = "localhost" if place == SPOT else "127.0.0.1"
+            urls = {name: ends[place][name].replace("127.0.0.1", host) for name in ("rest_url", "ws_url")}
+            return Endpoint(**urls)
+
+        monkeypatch.setattr(run.pool, "_endpoint", endpoint)
+        for pair in all_pairs(run, [SPOT, FUTURES]):
+            run.pool.subscribe(pair, "50", BOOK)
+        await wait_until(lambda: run.is_live(*all_pairs(run, [FUTURES])), "the other venue live")
+        await wait_until(lambda: "name resolution" in state_of(run, SICK).reason, "the reason is shown")
+        assert state_of(run, SICK).state == "waiting"
+        broken = False
+        await wait_until(lambda: run.is_live(*all_pairs(run, [SPOT])), "live when it can be resolved", 20)
