@@ -81,7 +81,7 @@ class Market:
             lambda _, pair, reason: self._refuse(pair, reason),
             lambda _, frame, reason: on_sample(venue.name, venue.market, frame, reason),
             self._ending,
-            lambda _, pair, reason, tried: self._fault(pair, reason, tried=tried),
+            lambda _, pair, reason, tried: self.fail(pair, reason, tried=tried),
         )
         self._wanted: dict[Pair, Wanted] = {}
         self._placed: dict[tuple[Pair, str], Link] = {}
@@ -147,6 +147,14 @@ class Market:
         self.ward.forget(pair)
         self._leave(pair)
 
+    def fail(self, pair: Pair, reason: str, *, tried: bool = False) -> None:
+        """A pair failed, here or behind us (its outbox): its book ends with a Reset, it leaves all its connections and waits.
+        Its lease stays ours, so that nobody else gets the fault."""
+        self.ward.fault(pair, reason, clock.mono_ms(), tried=tried)
+        if self.ward.holds(pair):
+            self._leave(pair)
+            _log.warning("%s: %s", pair, self.ward.words(pair, clock.mono_ms()))
+
     def feed(self, pair: Pair) -> PairFeed | None:
         """The pair's book; None while it has no connection (yet)."""
         link = self._books.get(pair)
@@ -160,7 +168,10 @@ class Market:
     def states(self) -> Iterator[PairState]:
         """Every wanted pair."""
         for pair in self._wanted:
-            yield self._state(pair)
+            try:
+                yield self._state(pair)
+            except Exception as error:  # noqa: BLE001  # one pair that cannot be shown must not end the heartbeat
+                yield state_of(pair, FeedState.SYNCING.value, fault_text(error), "", None)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -186,13 +197,6 @@ class Market:
             self.refused[pair] = reason
             self._on_refused(pair, reason)
 
-    def _fault(self, pair: Pair, reason: str, *, tried: bool = False) -> None:
-        """A pair failed: it leaves all its connections and waits; its lease stays ours, so that nobody else gets the fault."""
-        self.ward.fault(pair, reason, clock.mono_ms(), tried=tried)
-        if self.ward.holds(pair):
-            self._leave(pair)
-            _log.warning("%s: %s", pair, self.ward.words(pair, clock.mono_ms()))
-
     def _leave(self, pair: Pair) -> None:
         self._books.pop(pair, None)
         for key in [key for key in self._placed if key[0] == pair]:
@@ -204,7 +208,7 @@ class Market:
             self._connect(pair)
         except Exception as error:  # noqa: BLE001  # costs this pair alone; our caller is another's business
             _log.error("%s: %s", pair, fault_text(error), exc_info=error)
-            self._fault(pair, fault_text(error))
+            self.fail(pair, fault_text(error))
 
     def _connect(self, pair: Pair) -> None:
         if self.ward.holds(pair):

@@ -190,8 +190,8 @@ def _pair_status(
     status = book.status
     if status == MISSING and note.state not in {"", LIVE}:  # live is what Redis holds, whatever anybody says
         status = note.state
-    elif note.state == QUARANTINE and status != LIVE:
-        status = note.state  # its owner says more of it than its book does
+    elif holder is not None and holder in said and said[holder].state == QUARANTINE:
+        status = QUARANTINE  # where the owner could not even tell its book's end, the book says live
     return PairStatus(
         **book.pair._asdict(),
         owner=owner,

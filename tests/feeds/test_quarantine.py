@@ -461,3 +461,24 @@ async def test_a_venue_whose_name_cannot_be_resolved_is_parked_with_the_reason_a
         assert state_of(run, SICK).state == "waiting"
         broken = False
         await wait_until(lambda: run.is_live(*all_pairs(run, [SPOT])), "live when it can be resolved", 20)
+
+
+async def test_whoever_fails_behind_the_pool_ends_that_pair_alone_and_it_is_tried_again(wait_until, quick):
+    async with served() as run:
+        await wait_until(lambda: run.is_live(*all_pairs(run, [SPOT, FUTURES])), "all live")
+        run.market(*SPOT).fail(SICK, "its batch could not be made: ValueError")
+        assert run.listener.resets(SICK) == [ResetReason.UNSUBSCRIBED]
+        assert state_of(run, SICK).reason.endswith("its batch could not be made: ValueError")
+        assert run.is_live(*others(run))
+        await wait_until(lambda: run.is_live(SICK), "live again")
+
+
+async def test_a_pair_that_cannot_even_be_shown_hides_no_other(wait_until, quick, monkeypatch):
+    async with served() as run:
+        await wait_until(lambda: run.is_live(*all_pairs(run, [SPOT, FUTURES])), "all live")
+        feed = run.pool.feed(SICK)
+        rhythm, feed.rhythm = feed.rhythm, None
+        shown = {state.pair: state for state in run.pool.states()}
+        feed.rhythm = rhythm
+        assert len(shown) == len(all_pairs(run, [SPOT, FUTURES]))
+        assert "AttributeError" in shown[SICK].reason
