@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from books.events import Event
-from books.join import Follower, Rejoin, Status
+from books.join import Follower, Rejoin, Status, entry_order
 from books.store import Entry, load_book, newest_id, read_range, read_streams, standing
 from books.wire import WireError, decode
 from fleet import clock
@@ -31,6 +32,8 @@ BLOCK_MS = 250  # longest wait for entries, so that an audit is never late by mo
 READ_COUNT = 500
 RETRY_S = 0.5
 SILENT_S = 2.0  # a Redis that answers nothing for so long is away: well within a lease, whoever holds it
+# A primary that becomes a replica unblocks its readers with an error; one without its primary's data refuses to be read.
+_NOT_SERVING = ("UNBLOCKED", "MASTERDOWN", "LOADING")
 
 
 class Followed(NamedTuple):
@@ -112,13 +115,23 @@ class Reader:
         return [Followed(event, view)] if event is not None else []
 
     async def audit(self) -> list[Followed]:
-        """Once a second: tails gone ahead of us, leases gone."""
+        """Once a second: tails gone ahead of us or back behind us, leases gone."""
         changes: list[Followed] = []
         for pair, (cell, lease) in (await standing(self.redis, self.keys, list(self.views))).items():
             view = self.views[pair]
-            if view.audit(cell, lease, self.cursors[self.stream(pair)]) is not None:
+            found = view.audit(cell, lease, self.cursors[self.stream(pair)])
+            if found is Rejoin.FORK:
+                await self._step_back(self.stream(pair))
+            if found is not None:
                 changes += await self.rejoin(view)
         return changes + self.status_changes()
+
+    async def _step_back(self, stream: str) -> None:
+        """Another primary, or an emptied one, with a clock behind the former's gives ids below our cursor: never to be read
+        from there (redis-protocol.md §2.2, 6). What is read twice then is known by its n."""
+        newest = await newest_id(self.redis, stream)
+        if entry_order(newest) < entry_order(self.cursors[stream]):
+            self.cursors[stream] = newest
 
     def status_changes(self) -> list[Followed]:
         changed = [view for pair, view in self.views.items() if view.status is not self.shown[pair]]
@@ -153,7 +166,9 @@ async def follow(
                     audited = mono_ms()
                     async with asyncio.timeout(SILENT_S):
                         changes += await reader.audit()
-        except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:
+        except (RedisConnectionError, RedisTimeoutError, TimeoutError, ResponseError) as error:
+            if isinstance(error, ResponseError) and not str(error).startswith(_NOT_SERVING):
+                raise
             log.warning("Redis does not answer (%s); books are stale until it does", type(error).__name__)
             started = False
             changes = reader.lost()

@@ -1,10 +1,12 @@
 """The only EVALSHA: every Lua verb as a typed function. What a verb guarantees is said at the head of its file in lua/.
 
-All verbs run on a pooled client (redis.asyncio.Redis) or on an OrderedConnection. A script the server does not know
-(NOSCRIPT: flushed, restarted, failed over) was not executed at all; it is loaded and asked once more, here and nowhere
-else. Errors: redis-py's own from a pooled client; ConnectionLost from an OrderedConnection.
+All verbs run on a pooled client (redis.asyncio.Redis) or on an ordered connection; on a Cluster both find the node of the
+first key. A script the server does not know (NOSCRIPT: flushed, restarted, failed over, a slot that moved) was not executed
+at all; it is loaded at that node and asked once more, here and nowhere else. Errors: redis-py's own from a pooled client;
+ConnectionLost from an ordered connection, also where a primary that has become a replica refused to write.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
@@ -17,10 +19,12 @@ from redis.exceptions import NoScriptError
 from fleet.cell import Cell
 from fleet.keys import Keys
 from fleet.ordered import OrderedConnection, pack
+from fleet.ordered_cluster import Ordered, OrderedCluster
 from fleet.pair import Pair
+from fleet.redis_cluster import ClusterClient, run_on
 from fleet.script_source import Script, load_script
 
-Connection = redis.asyncio.Redis | OrderedConnection
+Connection = redis.asyncio.Redis | Ordered
 Key = str | bytes
 DEAD_GROUP_MS = 600_000  # DESIGN §5, 7: a reader group unseen for ten minutes holds nothing back
 
@@ -35,11 +39,14 @@ _TRIM = load_script("trim", ("stream",), ("retain_ms", "maxlen", "dead_group_ms"
 _BEAT = load_script(
     "beat", ("members", "record", "commands", "pair_state"), ("member", "record", "pair_state", "ttl_ms")
 )
-_ELECT = load_script("elect", ("leader", "term"), ("member", "ttl_ms"))
+_ELECT = load_script("elect", ("leader", "term"), ("member", "ttl_ms", "floor"))
+_WRITE_PLAN = load_script(
+    "write_plan", ("leader", "head", "unplaced", "moves", "plan*"), ("value", "ttl_ms", "retain", "rows", "text*")
+)
 _BUDGET = load_script("budget", ("bucket",), ("capacity", "refill_per_s", "cost", "ban_ms"))
 
 SCRIPTS: tuple[Script, ...] = (
-    _ACQUIRE, _RENEW, _RELEASE, _OFFER, _PUBLISH, _TOUCH, _STALE, _TRIM, _BEAT, _ELECT, _BUDGET,
+    _ACQUIRE, _RENEW, _RELEASE, _OFFER, _PUBLISH, _TOUCH, _STALE, _TRIM, _BEAT, _ELECT, _WRITE_PLAN, _BUDGET,
 )  # fmt: skip
 
 
@@ -188,7 +195,7 @@ def _book_keys(keys: Keys, pair: Pair) -> tuple[bytes, bytes, bytes]:
 
 
 async def publish(
-    connection: OrderedConnection, keys: Keys, shard: int, book_ttl_ms: int, lines: Sequence[PublishLine]
+    connection: Ordered, keys: Keys, shard: int, book_ttl_ms: int, lines: Sequence[PublishLine]
 ) -> list[Verdict]:
     """Append and flush many pairs of one shard; a verdict a line, in order. All pairs must be of that shard."""
     named = [*_shard_keys(keys, shard)]
@@ -291,12 +298,36 @@ class Elected(NamedTuple):
     is_new: bool = False
 
 
-async def elect(redis: Connection, keys: Keys, *, member: str, ttl_ms: int) -> Elected:
-    """Become or stay leader, or learn who is."""
-    reply = await _run(redis, _ELECT, (keys.leader(), keys.term()), (member, ttl_ms))
+async def elect(redis: Connection, keys: Keys, *, member: str, ttl_ms: int, floor: int = 0) -> Elected:
+    """Become or stay leader, or learn who is. `floor`: the highest term ever seen, 0 if none."""
+    reply = await _run(redis, _ELECT, (keys.leader(), keys.term()), (member, ttl_ms, floor))
     if reply[0] == b"FOLLOWER":
         return Elected(reply[2].decode(), int(reply[1]))
     return Elected(member, int(reply[1]), reply[0] == b"ELECTED")
+
+
+KEEP_ORDERS, DELETE_ORDERS = "=", "-"  # in place of a text
+
+
+async def write_plan(
+    redis: Connection,
+    keys: Keys,
+    *,
+    leader: str,
+    ttl_ms: int,
+    retain: int,
+    orders: Mapping[str, str],
+    first: bool = False,
+    head: Sequence[str] = (),
+    unplaced: Sequence[str] = (),
+    moves: Sequence[str] = (),
+) -> int | None:
+    """A part of a plan, see lua/write_plan.lua. `leader` is `term member`; `orders`: member → its text, KEEP_ORDERS or
+    DELETE_ORDERS. Returns how many texts to keep were not there; None when another leads: nothing was written."""
+    named = (keys.leader(), keys.plan(), keys.unplaced(), keys.moves(), *(keys.orders(member) for member in orders))
+    rows = _pack_message((first, head, unplaced, moves))
+    reply = await _run(redis, _WRITE_PLAN, named, (leader, ttl_ms, retain, rows, *orders.values()))
+    return None if reply[0] == b"REFUSED" else int(reply[1])
 
 
 class Refused(NamedTuple):
@@ -327,35 +358,50 @@ def _refused(reply: Any) -> Refused | None:
     return None if reply[0] == b"OK" else Refused(int(reply[1]), reply[0] == b"BANNED")
 
 
-async def load_all(redis: Connection) -> None:
-    """Load every script, so that the first calls need no second try."""
-    for script in SCRIPTS:
-        await _load(redis, script)
-
-
-async def _load(redis: Connection, script: Script) -> None:
-    if isinstance(redis, OrderedConnection):
-        await redis.call(pack("SCRIPT", "LOAD", script.text))
-    else:
-        await redis.execute_command("SCRIPT LOAD", script.text)  # type: ignore[no-untyped-call]
+async def load_all(redis: redis.asyncio.Redis | OrderedConnection) -> None:
+    """Load every script, so that the first calls need no second try. On a Cluster, at every primary there is now."""
+    nodes = list((await redis.primaries()).values()) if isinstance(redis, ClusterClient) else [redis]
+    for node in nodes:
+        for script in SCRIPTS:
+            if isinstance(node, OrderedConnection):
+                await node.call(pack("SCRIPT", "LOAD", script.text))
+            else:
+                await node.script_load(script.text)
 
 
 async def _run(redis: Connection, script: Script, keys: Sequence[Key], args: Sequence[str | int | bytes]) -> Any:
-    if isinstance(redis, OrderedConnection):
-        packed = pack("EVALSHA", script.sha, len(keys), *keys, *args)
-        try:
-            return await redis.call(packed)
-        except NoScriptError:
-            # Both in one turn: whoever asks after us on this connection finds the script loaded.
-            loaded, reply = redis.send(pack("SCRIPT", "LOAD", script.text)), redis.send(packed)
-            await loaded
-            return await reply
     command = ("EVALSHA", script.sha, len(keys), *keys, *args)
+    if isinstance(redis, OrderedConnection):
+        return await _in_order(redis, script, pack(*command))
+    if isinstance(redis, OrderedCluster):
+        packed = pack(*command)
+        return await redis.run(keys[0], lambda node, asking: _in_order(node, script, packed, asking=asking))
+    if isinstance(redis, ClusterClient):
+        return await redis.on_node_of(keys[0], lambda node, asking: _pooled(node, script, command, asking=asking))
+    return await _pooled(redis, script, command)
+
+
+_ASKING = pack("ASKING")
+
+
+async def _in_order(node: OrderedConnection, script: Script, packed: bytes, *, asking: bool = False) -> Any:
+    parts = (_ASKING, packed) if asking else (packed,)
     try:
-        return await redis.execute_command(*command)  # type: ignore[no-untyped-call]
+        if not asking:
+            return await node.call(packed)
+        return (await asyncio.gather(*[node.send(part) for part in parts]))[-1]
     except NoScriptError:
-        await _load(redis, script)
-        return await redis.execute_command(*command)  # type: ignore[no-untyped-call]
+        # All in one turn: whoever asks after us on this connection finds the script loaded.
+        load = pack("SCRIPT", "LOAD", script.text)
+        return (await asyncio.gather(*[node.send(part) for part in (load, *parts)]))[-1]
+
+
+async def _pooled(node: redis.asyncio.Redis, script: Script, command: tuple[Any, ...], *, asking: bool = False) -> Any:
+    try:
+        return await run_on(node, command, {}, asking=asking)
+    except NoScriptError:
+        await node.execute_command("SCRIPT LOAD", script.text)  # type: ignore[no-untyped-call]
+        return await run_on(node, command, {}, asking=asking)
 
 
 def _unexpected(script: Script, reply: Any) -> RuntimeError:

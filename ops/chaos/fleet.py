@@ -24,11 +24,9 @@ from ops.chaos.chains import Chain
 from ops.chaos.child import DAEMON, ChaosDaemon
 from ops.chaos.ground import Ground, Moment
 from ops.chaos.history import Entry, Fact
-from ops.chaos.late import Late, until
+from ops.chaos.late import SHOWN, Late, until
 from ops.chaos.scale import Scale
 from ops.observer import Observer
-
-SHOWN = 5  # of many alike
 
 
 class Takeover(NamedTuple):

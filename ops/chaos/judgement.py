@@ -9,7 +9,7 @@ from books.store import load_book
 from feeds import venues
 from fleet import clock
 from fleet.pair import Pair
-from ops.chaos.late import Late
+from ops.chaos.late import Late, few
 from ops.chaos.records import DEPTH
 from ops.chaos.truth import difference
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 STOP_S = 15.0  # a daemon's own deadline is 10 s
 EQUAL_POLL_S = 0.1
-SHOWN = 5  # of many alike
 
 
 async def judge(fleet: "ChaosFleet") -> list[str]:
@@ -32,7 +31,7 @@ async def judge(fleet: "ChaosFleet") -> list[str]:
         found.append(f"at the end: {late}")
     found += await broken_limits(fleet)
     found += await stop_daemons(fleet)
-    return found + _few(await fleet.records.check(), "breaches of an invariant")
+    return found + few(await fleet.records.check(), "breaches of an invariant")
 
 
 async def compare_books(fleet: "ChaosFleet") -> list[str]:
@@ -44,7 +43,7 @@ async def compare_books(fleet: "ChaosFleet") -> list[str]:
         await asyncio.sleep(EQUAL_POLL_S)
         different = await _differences(fleet, tuple(different))
     await fleet.venues.thaw()
-    return _few([f"{pair}: our book is not the venue's: {text}" for pair, text in different.items()], "books")
+    return few([f"{pair}: our book is not the venue's: {text}" for pair, text in different.items()], "books")
 
 
 async def broken_limits(fleet: "ChaosFleet") -> list[str]:
@@ -84,7 +83,3 @@ async def _differences(fleet: "ChaosFleet", pairs: tuple[Pair, ...]) -> dict[Pai
         if told or not book.live:
             found[pair] = told or f"it is {book.status}"
     return found
-
-
-def _few(told: list[str], what: str) -> list[str]:
-    return told if len(told) <= SHOWN else [*told[:SHOWN], f"… and {len(told) - SHOWN} more {what}"]

@@ -1,4 +1,4 @@
-"""Waiting for what must happen, with an end: polling, and the error that says what did not come."""
+"""Waiting for what must happen, with an end: the error that says what did not come, in few words."""
 
 import asyncio
 import inspect
@@ -8,6 +8,7 @@ from fleet import clock
 from fleet.errors import FleetError
 
 POLL_S = 0.01
+SHOWN = 5  # of many alike
 
 
 class Late(FleetError):
@@ -35,3 +36,8 @@ async def until(
             more = why()
             raise Late(f"waited {within_s:g} s for {what}" + (f"; {more}" if more else ""))
         await asyncio.sleep(poll_s)
+
+
+def few(told: list[str], what: str) -> list[str]:
+    """The first of many sentences, and how many more there are."""
+    return told if len(told) <= SHOWN else [*told[:SHOWN], f"… and {len(told) - SHOWN} more {what}"]

@@ -48,8 +48,8 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SMALL = Scale(
-    name="small", daemons=3, pairs=18, markets=FEW_MARKETS, lease_ms=1500, rate=4.0, shards=4, calm_s=1.0, again=2,
-    soak_s=60.0, away_s=3.0, start_s=40.0, settle_s=25.0, most_s=120.0,
+    name="small", daemons=3, pairs=18, markets=FEW_MARKETS, lease_ms=1500, rate=4.0, shards=4, calm_s=0.5, again=2,
+    soak_s=60.0, away_s=2.0, start_s=40.0, settle_s=25.0, most_s=120.0,
 )  # fmt: skip
 FULL = Scale(
     name="full", daemons=3, pairs=300, markets=ALL_MARKETS, lease_ms=4000, rate=5.0, shards=16, calm_s=5.0, again=24,

@@ -142,6 +142,11 @@ class Watcher:
         """Whether leases and books were both looked at after that moment."""
         return min(self.owners_asked_ms, self.books_asked_ms) >= moment_ms
 
+    @property
+    def away(self) -> bool:
+        """Whether Redis did not answer when it was asked last."""
+        return self._failing_since_ms is not None
+
     def forget_ages(self) -> None:
         """From now on `ages_ms` tells of what comes."""
         self.ages_ms.clear()

@@ -6,11 +6,11 @@ from functools import partial
 
 from fleet import clock
 from fleet.pair import Pair
-from ops.chaos.chains import lossless
+from ops.chaos.chains import lossless, total
 from ops.chaos.child import ChaosDaemon
 from ops.chaos.fleet import ChaosFleet
 from ops.chaos.ground import Moment, comparable
-from ops.chaos.late import until
+from ops.chaos.late import few, until
 from ops.chaos.result import Result
 from ops.chaos.scale import Scale
 from ops.chaos.scenario import Scenario
@@ -141,26 +141,30 @@ async def _rolled(fleet: ChaosFleet, result: Result, at: Moment) -> None:
     await fleet.calm()
     result.measure("oldest_proof_ms", max(fleet.watcher.ages_ms.values()))
     result.measure("not_live_ms", fleet.watcher.not_live_ms(fleet.pairs, at.mono_ms, clock.mono_ms()), OLDEST_MS)
-    await _nothing_missing(fleet, result, fleet.tokens(fleet.pairs), at)
+    await _nothing_missing(fleet, result, fleet.tokens(fleet.pairs), at, OLDEST_MS)
 
 
-async def _nothing_missing(fleet: ChaosFleet, result: Result, pairs: Mapping[Pair, int], at: Moment) -> None:
-    """Where sequences compare, these pairs went on as if nothing had been; elsewhere they had seams and nothing else."""
-    seams = missing = 0
+async def _nothing_missing(
+    fleet: ChaosFleet, result: Result, pairs: Mapping[Pair, int], at: Moment, oldest_ms: float | None = None
+) -> None:
+    """Where sequences compare, these pairs went on as if nothing had been; elsewhere they had seams and nothing else.
+
+    `oldest_ms`: the longest that a delta may have waited for Redis; None where an owner died and its lease was waited for.
+    """
     await fleet.recorded()
-    for pair in pairs:
-        told = fleet.chain(pair, at)
-        seams += told.seams
-        missing += told.missing
-        result.measure("oldest_delta_ms", told.oldest_ms, OLDEST_MS)
-        if comparable(pair):
-            result.violations += lossless(pair, told)
-        elif told.resets or told.images:
-            result.violations.append(
-                f"{pair}: {told.resets} resets and {told.images} new images where one seam was to be expected"
-            )
-    result.measure("missing_deltas", missing, 0)
-    result.measure("seams", seams)
+    all_told = {pair: fleet.chain(pair, at) for pair in pairs}
+    found = [text for pair, told in all_told.items() if comparable(pair) for text in lossless(pair, told)]
+    found += [
+        f"{pair}: {told.resets} resets and {told.images} new images where one seam was to be expected"
+        for pair, told in all_told.items()
+        if not comparable(pair) and (told.resets or told.images)
+    ]
+    result.violations += few(found, "pairs that lost something")
+    told = total(all_told.values())
+    result.measure("missing_deltas", told.missing, 0)
+    result.measure("declared_losses", told.resets, 0)
+    result.measure("seams", told.seams)
+    result.measure("oldest_delta_ms", told.oldest_ms, oldest_ms)
 
 
 async def _others_untouched(fleet: ChaosFleet, result: Result, hurt: Mapping[Pair, int], at: Moment) -> None:
