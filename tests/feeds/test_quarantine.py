@@ -482,3 +482,17 @@ async def test_a_pair_that_cannot_even_be_shown_hides_no_other(wait_until, quick
         feed.rhythm = rhythm
         assert len(shown) == len(all_pairs(run, [SPOT, FUTURES]))
         assert "AttributeError" in shown[SICK].reason
+
+
+async def test_a_held_pair_stays_held_when_it_is_wanted_otherwise_or_the_instruments_are_loaded_anew(wait_until):
+    async with served() as run:
+        await wait_until(lambda: run.is_live(*all_pairs(run, [SPOT, FUTURES])), "all live")
+        sick = run.market(*SPOT)
+        sick.fail(SICK, "boom", tried=True)
+        run.pool.subscribe(SICK, "20", BOOK)
+        sick._loaded(sick.loader.instruments)
+        assert not any(SICK in one.session.pairs for one in sick.links)
+        assert state_of(run, SICK).state == "quarantine"
+        run.pool.unsubscribe(SICK)
+        run.pool.subscribe(SICK, "20", BOOK)  # wanted anew: a new beginning
+        await wait_until(lambda: run.is_live(SICK), "live")
