@@ -159,15 +159,19 @@ class Planner:
         return Seen(
             members=members,
             wanted=self._wanted,
-            planned=any(name in named for name in takers),
+            planned=self._stored is not None
+            and any(name in named or not any(one.plans for one in members.values()) for name in members),
             newcomers=any(name not in named for name in takers),
             strays=any(self._is_stray(label, owner, members) for label, owner in self._serving.owners.items()),
             off_balance=off_balance(members.values(), loads),
         )
 
     def _is_stray(self, label: str, owner: str, members: Mapping[str, PlanMember]) -> bool:
-        member = members.get(owner)  # who owned it at the last look may have gone since
-        if self._stored is None or label not in self._wanted or member is None or not member.plans:
+        if self._stored is None or label not in self._stored.orders:
+            return False
+        if (
+            owner not in members or not members[owner].plans
+        ):  # gone since its last beat was read, or of an older version
             return False
         told = self._stored.told.get(owner)
         return told is None or label not in told.orders
@@ -194,7 +198,12 @@ class Planner:
             why=cause.value,
             asked=cause is Cause.ASKED,
             followers=[member.id for member in members if member.plans],
-            serving={label: owner for label, owner in owners.items() if label in self._wanted},
+            serving={
+                label: owner
+                for label, owner in owners.items()
+                # who drains a pair that has no place elsewhere is not told to let it go: it serves until somebody can
+                if label in plan.orders or (label in self._wanted and takes_pairs(seen.members[owner]))
+            },
         )
         return plan, edition
 
