@@ -193,13 +193,13 @@ class Connection:
 
     async def run(self) -> None:
         """Until cancelled."""
-        delays = backoff.delays(self._rng, self._first_delay_s)
+        delays = backoff.delays(self._rng, self._first_delay_s, backoff.VENUE_CAP_S)
         while True:
             refused = await self._admit()
             self.attempts += 1
             down = refused or await self._once()
             if self._handler.down(down):
-                delays = backoff.delays(self._rng, self._first_delay_s)
+                delays = backoff.delays(self._rng, self._first_delay_s, backoff.VENUE_CAP_S)
             delay_s = backoff.CAP_S * (0.5 + self._rng.random() / 2) if down.fatal else next(delays)
             await asyncio.sleep(max(delay_s, (down.retry_after_ms or 0) / 1000))
 

@@ -21,6 +21,7 @@ class FeedState(StrEnum):
     WAITING = "waiting"  # no subscription yet, or no connection
     SYNCING = "syncing"
     LIVE = "live"
+    QUARANTINE = "quarantine"  # it failed, and is held until it is tried again (feeds.quarantine)
 
 
 class Sink(Protocol):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from feeds.outputs import Failure
+from feeds.outputs import Failure, FailureKind
+from feeds.quarantine import fault_text
 from feeds.rest import Rest
 from feeds.venue import Instruments, InstrumentStatus, RestRequest, Undecodable, Venue
 from fleet import backoff
@@ -36,6 +37,7 @@ class InstrumentLoader:
         self.reason = "the venue's instruments are not loaded yet"
         self.loads = 0
         self.failures = 0
+        self._unanswered = False  # the last failure was the venue's silence or trouble, not a bad answer
         self._base_url = base_url
         self._rest = rest
         self._rng = rng
@@ -59,17 +61,22 @@ class InstrumentLoader:
             self.failures += 1
             self.reason = f"the venue's instruments could not be loaded: {failure}"
             _log.warning("%s %s: %s", self.venue.name, self.venue.market, self.reason)
-            await asyncio.sleep(next(delays))
+            delay_s = next(delays)
+            if self._unanswered:  # it may be back any moment; an answer that is of no use will not be better so soon
+                delay_s = min(delay_s, backoff.VENUE_CAP_S * (0.5 + self._rng.random() / 2))
+            await asyncio.sleep(delay_s)
 
     async def _load(self) -> str | None:
         """None, or what went wrong."""
         bodies: list[bytes] = []
-        requests = deque(self.venue.instruments_requests())
+        self._unanswered = False
         try:
+            requests = deque(self.venue.instruments_requests())
             while requests:
                 request = requests.popleft()
                 answer = await ask(self._rest, self.venue, self._base_url, request)
                 if isinstance(answer, Failure):
+                    self._unanswered = answer.kind is not FailureKind.REFUSED
                     return f"{answer.kind}: {answer.text}"
                 bodies.append(answer)
                 more = self.venue.more_instruments(request, answer)
@@ -78,14 +85,15 @@ class InstrumentLoader:
                 if more is not None:
                     requests.appendleft(more)
             loaded = self.venue.parse_instruments(bodies)
+            if not loaded.by_pair:
+                return "the list is empty"
+            merged = loaded if self.instruments is None else _kept(self.instruments, loaded)
         except Undecodable as error:
             return str(error)
         except Exception as error:  # noqa: BLE001  # quarantined, shown, tried again: it must not end other venues
             _log.exception("%r: a fault of our own in reading the metadata", self)
-            return f"a fault of our own: {type(error).__name__}: {error}"
-        if not loaded.by_pair:
-            return "the list is empty"
-        self.instruments = loaded if self.instruments is None else _kept(self.instruments, loaded)
+            return fault_text(error)
+        self.instruments = merged
         self.loads += 1
         self.reason = ""
         return None

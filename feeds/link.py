@@ -8,7 +8,20 @@ from collections.abc import Awaitable, Callable
 from books.events import Event, Snapshot
 from feeds.connection import Connection, Down
 from feeds.instruments import ask, budget_name
-from feeds.outputs import Failure, Fetch, Output, PairRefused, Ping, Reconnect, Replace, Sample, Send, is_event
+from feeds.outage import Outage
+from feeds.outputs import (
+    Failure,
+    Fetch,
+    Output,
+    PairFault,
+    PairRefused,
+    Ping,
+    Reconnect,
+    Replace,
+    Sample,
+    Send,
+    is_event,
+)
 from feeds.rest import Budget, Rest
 from feeds.session import Session
 from feeds.venue import Instrument, Undecodable
@@ -17,6 +30,8 @@ from fleet.errors import FleetError
 from fleet.pair import Pair
 
 TICK_S = 0.2
+GOOD_MS = 600_000.0  # without a fault of our own: the next one waits briefly again
+LOOK_S = 0.1  # how often a connection that waits sees whether the venue is back
 TICK_LEAST_S = 0.005  # when requests are waiting for their turn
 
 _log = logging.getLogger(__name__)
@@ -42,9 +57,10 @@ class LinkOwner:
     refused(link, pair, reason)    the venue will not give the pair
     sample(link, frame, reason)    a message that could not be read
     ending(link, reason)           the connection will end soon: open its successor
+    fault(link, pair, reason, tried)    the pair failed, its Reset is out, the session has dropped it (feeds.quarantine)
     """
 
-    __slots__ = ("ending", "event", "refused", "sample")
+    __slots__ = ("ending", "event", "fault", "refused", "sample")
 
     def __init__(
         self,
@@ -52,11 +68,13 @@ class LinkOwner:
         refused: Callable[["Link", Pair, str], None],
         sample: Callable[["Link", bytes, str], None],
         ending: Callable[["Link", str], None],
+        fault: Callable[["Link", Pair, str, bool], None],
     ) -> None:
         self.event = event
         self.refused = refused
         self.sample = sample
         self.ending = ending
+        self.fault = fault
 
 
 class Link:
@@ -81,6 +99,7 @@ class Link:
         borrow: Borrow = nothing_to_borrow,
         priority: Callable[[Pair], int] = lambda _: 1,
         first_delay_s: float = backoff.FIRST_S,
+        outage: Outage | None = None,
     ) -> None:
         self.session = session
         self.owner = owner
@@ -98,6 +117,10 @@ class Link:
         self._rng = rng
         self._priority = priority
         self._group: asyncio.TaskGroup | None = None
+        self._fetches: dict[Pair, asyncio.Task[None]] = {}
+        self._broken: Exception | None = None
+        self._outage = outage or Outage(rng)
+        self._probe = False
         self._heard_ms = 0.0
         venue = session.venue
         self._connect_budget = budget_name(venue, "connect")
@@ -117,6 +140,7 @@ class Link:
         """Until cancelled. A fault of our own (a decoder's bug) costs this connection alone: it starts over with backoff."""
         delays = backoff.delays(self._rng)
         while True:
+            began_ms = clock.mono_ms()
             try:
                 async with asyncio.TaskGroup() as group:
                     self._group = group
@@ -124,23 +148,36 @@ class Link:
                     await self.connection.run()
             except* Exception as faults:  # noqa: BLE001  # quarantined, counted, shown: one venue must not end the others
                 self.faults += 1
-                first = _first(faults)
+                first = first_of(faults)
                 self.status = f"our own fault: {type(first).__name__}: {first}"[:300]
                 _log.error("%r failed and starts over", self, exc_info=first)
             finally:
                 self._group = None
+                self._outage.unanswered(probe=self._probe)
                 self._close(self.status)
+            if clock.mono_ms() - began_ms >= GOOD_MS:
+                delays = backoff.delays(self._rng)
             await asyncio.sleep(next(delays))
 
     # ── pairs ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, instrument: Instrument, depth: str, channels: frozenset[str]) -> None:
         """Want a pair here, or want it otherwise."""
-        self._carry_out(self.session.add(instrument, depth, channels, clock.wall_us(), clock.mono_ms()))
+        self._try(lambda: self.session.add(instrument, depth, channels, clock.wall_us(), clock.mono_ms()))
 
     def remove(self, pair: Pair) -> None:
         """Do not want it any more; a live book ends with Reset(unsubscribed)."""
-        self._carry_out(self.session.remove(pair, clock.wall_us(), clock.mono_ms()))
+        self._forget_fetch(pair)
+        self._try(lambda: self.session.remove(pair, clock.wall_us(), clock.mono_ms()))
+
+    def discard(self, pair: Pair) -> None:
+        """As `remove`, without a word: another connection serves the pair's readers, or has told them the end of its book."""
+        self._forget_fetch(pair)
+        self._try(
+            lambda: [
+                output for output in self.session.remove(pair, clock.wall_us(), clock.mono_ms()) if not is_event(output)
+            ]
+        )
 
     def finish(self, reason: str) -> None:
         """The link's task has ended or will not run again: whatever is live is reset."""
@@ -151,6 +188,7 @@ class Link:
     def opened(self) -> None:
         """The socket is up."""
         self.status = "connected"
+        self._outage.answered()
         self._carry_out(self.session.opened(clock.mono_ms()))
 
     def received(self, frame: bytes) -> None:
@@ -163,6 +201,8 @@ class Link:
         """The socket is gone, or could not be had."""
         good = self.session.had_data()
         self.reconnects += 1
+        if not self.session.is_open:
+            self._outage.failed(repr(id(self)), clock.mono_ms(), probe=self._probe)
         self._close(down.reason)
         _log.info("%s is down: %s", self.connection.url, down.reason)
         if down.retry_after_ms and self._group is not None:
@@ -171,14 +211,30 @@ class Link:
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _try(self, act: Callable[[], list[Output]]) -> None:
+        """Our caller is another's business: what fails here, and is no pair's, costs this connection."""
+        try:
+            self._carry_out(act())
+        except Exception as error:  # noqa: BLE001  # raised again by the link's own task
+            self._broken = error
+
     def _close(self, reason: str) -> None:
         self.status = reason
+        for pair in list(self._fetches):
+            self._forget_fetch(pair)
         self._carry_out(self.session.closed(reason, clock.wall_us()))
 
     def _carry_out(self, outputs: list[Output]) -> None:
+        failed: set[Pair] = set()
         for output in outputs:
             if is_event(output):
-                self.emit(output.pair, output)
+                if failed and output.pair in failed:
+                    continue  # what followed the event that was not taken
+                try:
+                    self.emit(output.pair, output)
+                except Exception as error:  # noqa: BLE001  # costs this pair alone
+                    failed.add(output.pair)
+                    self._not_taken(output, error)
             elif isinstance(output, Send):
                 self.connection.send(output.text)
             elif isinstance(output, Ping):
@@ -188,7 +244,10 @@ class Link:
                 if lent is not None:
                     self._carry_out(self.session.snapshot(output, lent, clock.wall_us(), clock.mono_ms()))
                 elif self._group is not None:
-                    self._group.create_task(self._fetch(output), name=f"fetch {output.request.path}")
+                    self._forget_fetch(output.pair)
+                    self._fetches[output.pair] = self._group.create_task(
+                        self._fetch(output), name=f"fetch {output.request.path}"
+                    )
             elif isinstance(output, Reconnect):
                 self.connection.drop(output.reason)
             elif isinstance(output, Replace):
@@ -197,10 +256,25 @@ class Link:
                 self.owner.sample(self, output.frame, output.reason)
             elif isinstance(output, PairRefused):
                 self.owner.refused(self, output.pair, output.reason)
+            elif isinstance(output, PairFault):
+                self._forget_fetch(output.pair)
+                self.faults += output.error is not None
+                _log.error("%s: %s", output.pair, output.reason, exc_info=output.error)
+                self.owner.fault(self, output.pair, output.reason, output.tried)
+
+    def _not_taken(self, event: Event, error: Exception) -> None:
+        """Whoever takes our events failed on one. The pair ends here, with its Reset, unless that is what was not taken."""
+        outputs = self.session.failed(event.pair, error, clock.wall_us(), clock.mono_ms())
+        if not outputs:
+            _log.error("%s: %s was not taken", event.pair, type(event).__name__, exc_info=error)
+        self._carry_out(outputs)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(min(TICK_S, max(TICK_LEAST_S, self.session.wait_ms(clock.mono_ms()) / 1000)))
+            if self._broken is not None:
+                error, self._broken = self._broken, None
+                raise error
             now_ms = clock.mono_ms()
             if self.connection.take_heard():
                 self._heard_ms = now_ms
@@ -215,11 +289,23 @@ class Link:
         )
         if answer is None:
             answer = await ask(self._rest, venue, self._rest_url, fetch.request, priority=priority)
+        self._fetches.pop(fetch.pair, None)
         self._carry_out(self.session.snapshot(fetch, answer, clock.wall_us(), clock.mono_ms()))
+
+    def _forget_fetch(self, pair: Pair) -> None:
+        """Its answer is not waited for any more: it must not spend what the venue allows."""
+        task = self._fetches.pop(pair, None)
+        if task is not None:
+            task.cancel()
 
     async def _admit(self) -> Down | None:
         """Wait for a connect; if the shared budget cannot be asked, wait as long as a share of ours would take. Then find
-        the address, with a ticket where the venue wants one for every socket."""
+        the address, with a ticket where the venue wants one for every socket. While none of the venue's connections can be had
+        one tries for all: names that cannot be resolved would take the threads in which others resolve theirs."""
+        self._probe = False
+        while wait_ms := self._outage.wait_ms(clock.mono_ms()):  # noqa: ASYNC110 - an outage is pure, it has no event
+            await asyncio.sleep(min(wait_ms / 1000, LOOK_S))
+        self._probe = self._outage.ask()
         try:
             await self._budget.take(self._connect_budget, 1)
         except FleetError as error:
@@ -243,7 +329,7 @@ class Link:
             _log.warning("a ban of %d ms could not be shared: %s", ms, error)
 
 
-def _first(faults: BaseExceptionGroup[Exception]) -> BaseException:
+def first_of(faults: BaseExceptionGroup[Exception]) -> BaseException:
     """The innermost first exception of a group."""
     fault: BaseException = faults
     while isinstance(fault, BaseExceptionGroup):

@@ -5,14 +5,15 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 
-import msgspec
-
 from books.events import Event
 from feeds.feed_words import FeedState
 from feeds.handover import Handover
 from feeds.instruments import InstrumentLoader, why_unknown
-from feeds.link import Borrow, Link, LinkOwner, no_book, nothing_to_borrow
+from feeds.link import Borrow, Link, LinkOwner, first_of, no_book, nothing_to_borrow
+from feeds.outage import Outage
 from feeds.pair_feed import PairFeed
+from feeds.pair_state import PairState, Wanted, state_of
+from feeds.quarantine import Ward, fault_text
 from feeds.rest import Budget, Rest
 from feeds.session import Session
 from feeds.venue import Instruments, InstrumentStatus, Topic, Venue
@@ -25,38 +26,21 @@ HANDOVER_ROUNDS = 10
 SETTLE_LOOK_S = 0.1
 SETTLE_MOST_S = 5.0  # books have moved: how long the topics without a book are waited for
 
+TEND_S = 0.25  # how often it is seen whose pause is over
+
+__all__ = ["Market", "PairState", "Wanted"]
+
 _log = logging.getLogger(__name__)
 
 
-class Wanted(msgspec.Struct, frozen=True):
-    """How a pair is wanted. `priority`: 0 for pairs that are traded, 1 for others."""
-
-    depth: str
-    channels: frozenset[str]
-    priority: int
-
-
-class PairState(msgspec.Struct, frozen=True, kw_only=True):
-    """A pair as an operator sees it. `state`: waiting, syncing, live or refused; `reason` says why it is not live, or what
-    else is to be known (halted, delisted)."""
-
-    pair: Pair
-    state: str
-    reason: str
-    shortfall: str | None
-    connection: str
-    sequence: int | None
-    messages: int
-    rate_per_s: float
-    gaps: int
-    resyncs: int
-    crossed: int
-    silences: int
-    checksums: int = 0
-
-
 class Market:
-    """`run` until cancelled; everything else is synchronous and may be called before."""
+    """`run` until cancelled; everything else is synchronous and may be called before. Neither ever raises: a venue's trouble,
+    and what of ours fails over it, costs the pair, the connection or this venue × market, with growing pauses.
+
+    ward     the pairs that have failed
+    outage   whether connections can be had at all
+    faults   of our own that cost the whole market
+    """
 
     def __init__(
         self,
@@ -78,6 +62,9 @@ class Market:
     ) -> None:
         self.venue = venue
         self.loader = InstrumentLoader(venue, rest_url, rest, rng)
+        self.ward = Ward(rng)
+        self.outage = Outage(rng)
+        self.faults = 0
         self.refused: dict[Pair, str] = {}
         self.handovers = 0
         self._ws_url = ws_url
@@ -96,6 +83,7 @@ class Market:
             lambda _, pair, reason: self._refuse(pair, reason),
             lambda _, frame, reason: on_sample(venue.name, venue.market, frame, reason),
             self._ending,
+            lambda _, pair, reason, tried: self.fail(pair, reason, tried=tried),
         )
         self._wanted: dict[Pair, Wanted] = {}
         self._placed: dict[tuple[Pair, str], Link] = {}
@@ -108,18 +96,40 @@ class Market:
         return f"<Market {self.venue.name}:{self.venue.market} {len(self._wanted)} pairs on {len(self._links)} connections>"
 
     async def run(self) -> None:
-        """Until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                if self._off_because is not None:
-                    await asyncio.Event().wait()  # until cancelled; nobody is asked anything
-                self._group = group
-                await self.loader.run(self._loaded)
-        finally:
-            self._group = None
-            for link in self._links:
-                link.finish("this daemon stopped listening")
-            self._links.clear()
+        """Until cancelled. A fault of our own that is no pair's and no connection's costs this market: it starts over."""
+        delays = backoff.delays(self._rng, self._first_delay_s)
+        while True:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    if self._off_because is not None:
+                        await asyncio.Event().wait()  # until cancelled; nobody is asked anything
+                    self._group = group
+                    group.create_task(self._tend(), name=f"quarantine {self.venue.name} {self.venue.market}")
+                    await self.loader.run(self._loaded)
+            except* Exception as faults:  # noqa: BLE001  # counted, shown: one venue must not end the others
+                self.faults += 1
+                first = first_of(faults)
+                self.loader.reason = fault_text(first)
+                _log.error("%r failed and starts over", self, exc_info=first)
+            finally:
+                self._group = None
+                self._close_all("this daemon stopped listening")
+            await asyncio.sleep(next(delays))
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(TEND_S)
+            for pair in self.ward.due(clock.mono_ms()):
+                if pair in self._wanted:
+                    self._place(pair)
+
+    def _close_all(self, reason: str) -> None:
+        for link in list(self._links):
+            link.finish(reason)
+        self._links.clear()
+        self._placed.clear()
+        self._books.clear()
+        self._leaving.clear()
 
     @property
     def links(self) -> list[Link]:
@@ -136,9 +146,16 @@ class Market:
         """Do not want it any more. A live book ends with Reset(unsubscribed)."""
         self._wanted.pop(pair, None)
         self.refused.pop(pair, None)
-        self._books.pop(pair, None)
-        for key in [key for key in self._placed if key[0] == pair]:
-            self._withdraw(key)
+        self.ward.forget(pair)
+        self._leave(pair)
+
+    def fail(self, pair: Pair, reason: str, *, tried: bool = False) -> None:
+        """A pair failed, here or behind us (its outbox): its book ends with a Reset, it leaves all its connections and waits.
+        Its lease stays ours, so that nobody else gets the fault."""
+        self.ward.fault(pair, reason, clock.mono_ms(), tried=tried)
+        if self.ward.holds(pair):
+            self._leave(pair)
+            _log.warning("%s: %s", pair, self.ward.words(pair, clock.mono_ms()))
 
     def feed(self, pair: Pair) -> PairFeed | None:
         """The pair's book; None while it has no connection (yet)."""
@@ -153,7 +170,10 @@ class Market:
     def states(self) -> Iterator[PairState]:
         """Every wanted pair."""
         for pair in self._wanted:
-            yield self._state(pair)
+            try:
+                yield self._state(pair)
+            except Exception as error:  # noqa: BLE001  # one pair that cannot be shown must not end the heartbeat
+                yield state_of(pair, FeedState.SYNCING.value, fault_text(error), "", None)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -163,8 +183,7 @@ class Market:
         for pair in self._wanted:
             feed = self.feed(pair)
             if self._is_delisted(pair) and feed is not None and not feed.live:
-                for key in [key for key in self._placed if key[0] == pair]:
-                    self._withdraw(key)
+                self._leave(pair)
             if pair in self.refused or not any(key[0] == pair for key in self._placed):
                 self._place(pair)
 
@@ -180,8 +199,22 @@ class Market:
             self.refused[pair] = reason
             self._on_refused(pair, reason)
 
+    def _leave(self, pair: Pair) -> None:
+        self._books.pop(pair, None)
+        for key in [key for key in self._placed if key[0] == pair]:
+            self._withdraw(key)
+
     def _place(self, pair: Pair) -> None:
         """Give a pair its connections, one a route; repeated when it is wanted otherwise."""
+        try:
+            self._connect(pair)
+        except Exception as error:  # noqa: BLE001  # costs this pair alone; our caller is another's business
+            _log.error("%s: %s", pair, fault_text(error), exc_info=error)
+            self.fail(pair, fault_text(error))
+
+    def _connect(self, pair: Pair) -> None:
+        if self.ward.holds(pair):
+            return
         if self._off_because is not None:
             self._refuse(pair, self._off_because)
             return
@@ -212,6 +245,8 @@ class Market:
             link.add(instrument, wanted.depth, wanted.channels)
             if link in self._leaving:
                 self._leaving[link][0].add(instrument, wanted.depth, wanted.channels)
+            if self.ward.holds(pair):
+                return  # it failed while it was added
 
     def _room(self, instruments: Instruments, route: str, topics: int) -> Link:
         """The fullest connection with room, else a new one."""
@@ -240,6 +275,7 @@ class Market:
             rng=self._rng,
             priority=self._priority,
             first_delay_s=self._first_delay_s,
+            outage=self.outage,
         )
         self._links[link] = self._group.create_task(link.run(), name=f"link {link.connection.url}")
         return link
@@ -252,10 +288,11 @@ class Market:
         """Take a pair off a connection; an empty connection is closed."""
         link = self._placed.pop(key)
         leaving = self._leaving.get(link)
-        if leaving is not None:
+        link.remove(key[0])
+        if leaving is not None:  # the line ends with the word of who was heard until now, and of nobody else
+            leaving[0].discard(key[0])
             leaving[1].forget(key[0])
         for one in (link,) if leaving is None else (link, leaving[0]):
-            one.remove(key[0])
             if not one.session.pairs and one not in self._leaving:
                 self._end(one, "no pair is left on it")
 
@@ -342,21 +379,10 @@ class Market:
             reason = self.refused[pair]
             if feed is None or not feed.live:  # else only another channel of the pair was refused
                 state = "refused"
-        return PairState(
-            pair=pair,
-            state=state,
-            reason=reason,
-            shortfall=None if feed is None else feed.channel.shortfall,
-            connection="" if link is None else link.status,
-            sequence=None if feed is None else feed.sequence,
-            messages=0 if feed is None else feed.messages,
-            rate_per_s=0.0 if feed is None else round(feed.rhythm.rate_per_s, 2),
-            gaps=0 if feed is None else feed.gaps,
-            resyncs=0 if feed is None else feed.resyncs,
-            crossed=0 if feed is None else feed.crossed,
-            silences=0 if feed is None else feed.silences,
-            checksums=0 if feed is None else feed.checksums,
-        )
+        held = self.ward.words(pair, clock.mono_ms())
+        if held is not None:
+            state, reason = FeedState.QUARANTINE.value, held
+        return state_of(pair, state, reason, "" if link is None else link.status, feed)
 
 
 def _count(topics: list[Topic], route: str) -> int:

@@ -53,9 +53,21 @@ class PairRefused(msgspec.Struct, frozen=True):
     reason: str
 
 
+class PairFault(msgspec.Struct, frozen=True, eq=False):
+    """Something of ours failed for this pair alone: the session has dropped it, and its Reset is out. See feeds.quarantine.
+
+    error    the exception, for the log; None: the book was lost again and again, `tried` by growing delays
+    """
+
+    pair: Pair
+    reason: str
+    error: BaseException | None = None
+    tried: bool = False
+
+
 SAMPLE_BYTES = 2000
 
-Output = Event | Send | Ping | Fetch | Reconnect | Replace | Sample | PairRefused
+Output = Event | Send | Ping | Fetch | Reconnect | Replace | Sample | PairRefused | PairFault
 
 
 _IS_EVENT = {Snapshot, Delta, Reset, Mark, Bbo, Trade}

@@ -29,6 +29,7 @@ from books.book import Book, difference
 from books.events import Delta, Event, Reset, ResetReason, Snapshot, SnapshotReason
 from books.sequence import Action, Relation, Sequencer
 from feeds.feed_words import NEVER, FeedState, Sink, Want
+from feeds.quarantine import Losses
 from feeds.rhythm import Rhythm
 from feeds.venue import BookChannel, Bootstrap
 from fleet.pair import Pair
@@ -36,6 +37,7 @@ from fleet.pair import Pair
 KEPT_MOST = 5000  # deltas kept for the splice: over 8 minutes at 10 a second, far longer than a fetch may take
 RETRY_FIRST_MS = 1_000.0
 RETRY_MOST_MS = 60_000.0
+FETCH_MOST_MS = 12_000.0  # with the time-out of a request: a venue that is back has its books back within 30 s
 FIRST_DELTA_MS = 1_000.0  # a fetch waits so long for the first delta: with it an old snapshot is known to be old
 SETTLED_MS = 60_000.0  # live for so long: the next resync starts without delay again
 CHECK_FIRST_MS = 10_000.0
@@ -60,8 +62,8 @@ class PairFeed:
     __slots__ = (
         "_check_after_ms", "_fetching", "_image_sequence", "_live_since_ms", "_older_than", "_olds", "_proof", "_retries",
         "_rng", "_subscribed", "_unhurried", "_venue_ahead", "_venue_ahead_ms", "_want", "_was_live", "book",
-        "channel", "checksums", "crossed", "due_ms", "events", "gaps", "kept", "live", "pair", "reason", "resyncs", "rhythm",
-        "sequencer", "silences",
+        "channel", "checksums", "crossed", "due_ms", "events", "gaps", "kept", "live", "losses", "pair", "reason", "resyncs",
+        "rhythm", "sequencer", "silences",
     )  # fmt: skip
 
     def __init__(self, pair: Pair, channel: BookChannel, rng: random.Random) -> None:
@@ -75,17 +77,15 @@ class PairFeed:
         self.due_ms = NEVER
         self.events = self.gaps = self.resyncs = self.crossed = self.silences = self.checksums = 0
         self.rhythm = Rhythm()
+        self.losses = Losses()
         self._rng = rng
         self.kept: deque[Delta] = deque(maxlen=KEPT_MOST)
-        self._want = Want.FETCH
-        self._fetching = self._subscribed = self._unhurried = False
-        self._retries = 0
-        self._was_live = False
+        self._fetching = self._subscribed = self._unhurried = self._was_live = False
+        self._retries = self._olds = 0
         self._live_since_ms = 0.0
         self._image_sequence: int | None = None
         self._older_than: int | None = None
-        self._olds = 0
-        self._check_after_ms = CHECK_FIRST_MS
+        self._want, self._check_after_ms = Want.FETCH, CHECK_FIRST_MS
         self._venue_ahead = 0  # `messages` when a check found the venue ahead of us
         self._venue_ahead_ms = NEVER
 
@@ -229,7 +229,7 @@ class PairFeed:
         if self.live:
             return  # only a check: the next one comes by itself
         self.reason = f"no snapshot: {reason}"
-        self._retry(now_ms, retry_after_ms or 0.0)
+        self._retry(now_ms, retry_after_ms or 0.0, FETCH_MOST_MS)
 
     def lost(self, reason: ResetReason, received_us: int, out: Sink) -> None:
         """The connection ended, or the pair is unsubscribed. Whatever was asked is void; `subscribed` starts anew."""
@@ -318,10 +318,8 @@ class PairFeed:
                 book.apply(delta)
                 events.append(delta)
                 crossed = book.crossed()
-            elif (
-                action is Action.RESYNC
-            ):  # `bridges` let it pass and the chain is whole: the rule disagrees with itself
-                self.gaps += 1
+            elif action is Action.RESYNC:
+                self.gaps += 1  # `bridges` let it pass and the chain is whole: the rule disagrees with itself
                 self._distrust(ResetReason.GAP, _gap_text(delta), snapshot.received_us, now_ms, out)
                 return
         if crossed:
@@ -330,7 +328,6 @@ class PairFeed:
         if not self.live:
             self._live_since_ms = now_ms
             self._check_after_ms = CHECK_FIRST_MS
-            self._venue_ahead_ms = NEVER
         self.live = self._was_live = True
         self.reason = ""
         self.due_ms = NEVER
@@ -363,13 +360,15 @@ class PairFeed:
         self.reason = f"{reason}: {text}"
         if settled:
             self._retries = 0
+            self.losses.settled()
         if reason is ResetReason.SILENCE:
-            self._want = Want.RESUBSCRIBE
-        elif self.channel.bootstrap is Bootstrap.IMAGES:
-            return  # the next message is a whole book
+            self._want = Want.RESUBSCRIBE  # the subscription is suspect, not the pair
         else:
+            self.losses.lost(self.reason, now_ms)
+            if self.channel.bootstrap is Bootstrap.IMAGES:
+                return  # the next message is a whole book
             self._want = Want.FETCH if self.channel.spliced else Want.RESUBSCRIBE
-        self._retry(now_ms, first_at_once=True)
+        self._retry(now_ms, at_once=True)
 
     def _reset(self, reason: ResetReason, received_us: int, out: Sink) -> None:
         self.sequencer.lost()
@@ -380,16 +379,18 @@ class PairFeed:
             out.append(Reset(pair=self.pair, received_us=received_us, reason=reason))
         self._venue_ahead_ms = NEVER
 
-    def _retry(self, now_ms: float, least_ms: float = 0.0, *, first_at_once: bool = False) -> None:
+    def _retry(
+        self, now_ms: float, least_ms: float = 0.0, most_ms: float = RETRY_MOST_MS, *, at_once: bool = False
+    ) -> None:
         """Set `due_ms`: doubling delays, each shortened at random by up to half."""
         if self._fetching or self.due_ms != NEVER:
             return
-        tries = self._retries - first_at_once
+        tries = self._retries - at_once
         self._retries += 1
         if tries < 0:
             self.due_ms = now_ms + least_ms
             return
-        delay = min(RETRY_FIRST_MS * 2.0 ** min(tries, 16), RETRY_MOST_MS)
+        delay = min(RETRY_FIRST_MS * 2.0 ** min(tries, 16), most_ms)
         self.due_ms = now_ms + max(least_ms, delay * (0.5 + self._rng.random() / 2))
 
 

@@ -23,7 +23,7 @@ import msgspec
 
 from books.book import Level
 from books.events import Event
-from feeds.outputs import Fetch, Output, Sample, is_event
+from feeds.outputs import Fetch, Output, PairFault, Sample, is_event
 from feeds.recorded_venue import ALL_ACKNOWLEDGED, DELTAS, ROUTE, BookTopic, Contents, RawInstruments, RecordedVenue
 from feeds.recording import Recorded, read_file, read_recording
 from feeds.session import Session
@@ -176,6 +176,8 @@ class Replay:
                 self._fetches[output.pair] = output
             elif isinstance(output, Sample):
                 self.undecodable_reasons.append(output.reason)
+            elif isinstance(output, PairFault) and output.error is not None:
+                raise output.error  # nobody is served here: a fault of our own is to be seen
 
     def _result(self) -> Replayed:
         session, verifier = self.session, self._verifier

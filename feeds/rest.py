@@ -2,12 +2,14 @@
 
 Never raises to its caller but for cancellation: whatever goes wrong is a `Failure` (feeds.outputs). A venue that says 429 or
 418 (or 403, where that means it) bans everybody behind our address for the time it names, through the shared budget.
-Requests that wait for budget go in order of priority (0 first: pairs that are traded), then of arrival.
+Requests that wait for budget go in order of priority (0 first: pairs that are traded), then of arrival. While nobody answers
+behind a budget one request at a time is a probe, and the others wait without spending (`feeds.outage`).
 """
 
 import asyncio
 import heapq
 import itertools
+import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -15,14 +17,18 @@ from typing import Protocol, Self
 
 import httpx
 
+from feeds.outage import Outage
 from feeds.outputs import Failure, FailureKind
 from feeds.venue import RestRequest
+from fleet import clock
 from fleet.errors import FleetError
 
 MAX_BODY = 64 * 1024 * 1024  # bytes; the metadata of the largest venue is about 20 MB
 TIMEOUT_S = 15.0  # of the whole request; waiting for budget does not count
 CONCURRENT = 4  # requests of one budget at a time
 BANNED_MS = {429: 10_000, 418: 120_000}  # where the venue names no time
+LOOK_S = 0.1  # how often the next in line sees whether the venue is back
+NO_ANSWER = frozenset({FailureKind.SERVER, FailureKind.TIMEOUT, FailureKind.NETWORK})
 LONGEST_BAN_MS = 3 * 24 * 3600 * 1000
 
 
@@ -76,8 +82,17 @@ class _Line:
 class Rest:
     """`async with Rest(budget) as rest`: one client for all venues (connections are kept by host)."""
 
-    def __init__(self, budget: Budget, *, timeout_s: float = TIMEOUT_S, max_body: int = MAX_BODY) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        max_body: int = MAX_BODY,
+        rng: random.Random | None = None,
+    ) -> None:
         self._budget = budget
+        self._rng = rng or random.Random()
+        self._outages: dict[str, Outage] = {}
         self._timeout_s = timeout_s
         self._max_body = max_body
         self._client = httpx.AsyncClient(timeout=timeout_s, follow_redirects=False)
@@ -105,12 +120,24 @@ class Rest:
         `forbidden_ban_ms`: HTTP 403 means too many requests, and is waited out by everybody."""
         banned_ms = BANNED_MS if forbidden_ban_ms is None else {**BANNED_MS, 403: forbidden_ban_ms}
         async with self._line(self._lines, budget, CONCURRENT).turn(priority):
+            outage = self._outages.setdefault(budget, Outage(self._rng))
+            probe = False
             try:
                 async with self._line(self._spenders, budget, 1).turn(priority):
+                    while wait_ms := outage.wait_ms(clock.mono_ms()):  # noqa: ASYNC110 - an outage is pure, it has no event
+                        await asyncio.sleep(min(wait_ms / 1000, LOOK_S))
+                    probe = outage.ask()
                     await self._budget.take(budget, request.weight)
-                return await self._ask(base_url + request.path, request.body, budget, banned_ms)
+                answer = await self._ask(base_url + request.path, request.body, budget, banned_ms)
             except FleetError as error:
                 return Failure(FailureKind.NETWORK, f"the shared budget cannot be asked: {error}")
+            finally:
+                outage.unanswered(probe=probe)
+            if isinstance(answer, Failure) and answer.kind in NO_ANSWER:
+                outage.failed(base_url + request.path, clock.mono_ms(), probe=probe)
+            else:
+                outage.answered()
+            return answer
 
     @staticmethod
     def _line(lines: dict[str, _Line], name: str, places: int) -> _Line:

@@ -10,61 +10,52 @@ MARK_MS on a connection proved alive (`feeds.liveness`) gets a Mark; one that is
 """
 
 import random
-from collections.abc import KeysView
 
 from books.events import Bbo, Delta, Mark, ResetReason, Snapshot, Trade
 from feeds.feed_words import Want
 from feeds.liveness import Health, Liveness
-from feeds.outputs import Failure, Fetch, Output, PairRefused, Ping, Reconnect, Replace, Send
+from feeds.outputs import Failure, Fetch, Output, PairFault, PairRefused, Ping, Reconnect, Replace, Send
 from feeds.pair_feed import PairFeed
+from feeds.quarantine import fault_text
+from feeds.roster import Roster
 from feeds.sampling import Sampler
 from feeds.session_pair import SessionPair, image_of
-from feeds.subscriptions import Subscription, Subscriptions
+from feeds.subscriptions import Subscription
 from feeds.venue import (
     Ack,
     BookMessage,
     Bootstrap,
     GoingAway,
     Image,
-    Instrument,
     Instruments,
     Message,
     Refusal,
     Reply,
-    Topic,
     Undecodable,
     Venue,
     Welcome,
-)
-from fleet.pair import Pair
+)  # fmt: skip
 
 MARK_MS = 10_000.0
 MEASURE_MS = 1_000.0
 WELCOME_MS = 10_000.0
 
 
-class Session:
+class Session(Roster):
     """One connection of one venue × market × route.
 
-    feeds                                             pair → PairFeed, for pairs whose book topic is on this route
     frames, undecodable, unused, refusals      counted since the session was made
     """
 
     def __init__(self, venue: Venue, instruments: Instruments, route: str, rng: random.Random) -> None:
-        self.venue = venue
+        super().__init__(venue, route, rng)
         self.instruments = instruments  # may be replaced by newer ones at any time
-        self.route = route
-        self.feeds: dict[Pair, PairFeed] = {}
         self.frames = self.unused = self.refusals = 0
         self.unread = Sampler()
         self.last_refusal = ""
         self.is_open = False
         self._liveness = Liveness(venue.keepalive, venue.limits.lifetime_ms, rng)
         self._decode = venue.decode
-        self._rng = rng
-        self._subscriptions = Subscriptions(venue, rng)
-        self._by_topic = self._subscriptions.by_name
-        self._pairs: dict[Pair, SessionPair] = {}
         self._repeats_trades = venue.traits.repeats_trades
         self._welcome_by_ms: float | None = None  # while the venue has yet to say welcome
         self._measured_ms = 0.0
@@ -73,16 +64,6 @@ class Session:
     def __repr__(self) -> str:
         live = sum(feed.live for feed in self.feeds.values())
         return f"<Session {self.venue.name}:{self.venue.market}/{self.route} {live}/{len(self.feeds)} live>"
-
-    @property
-    def pairs(self) -> KeysView[Pair]:
-        """Every pair with a topic here."""
-        return self._pairs.keys()
-
-    @property
-    def topics(self) -> int:
-        """Topics wanted on this connection."""
-        return len(self._by_topic)
 
     @property
     def undecodable(self) -> int:
@@ -111,57 +92,6 @@ class Session:
         """Whether the socket that is open, or was last, brought market data."""
         return self._had_data or any(feed.last_message_ms is not None for feed in self.feeds.values())
 
-    def inherit(self, other: "Session") -> None:
-        """Know the trades that another session of the same pairs has told."""
-        for pair in self._pairs.keys() & other._pairs.keys():
-            self._pairs[pair].inherit(other._pairs[pair])
-
-    # ── pairs ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def add(
-        self, instrument: Instrument, depth: str, channels: frozenset[str], wall_us: int, now_ms: float
-    ) -> list[Output]:
-        """Want a pair, or want it otherwise: only what differs is subscribed or left. Topics of other routes are not ours."""
-        out: list[Output] = []
-        pair, entry = instrument.pair, self._pairs.get(instrument.pair)
-        if entry is None:
-            entry = self._pairs[pair] = SessionPair(instrument, depth, channels)
-        wanted = [topic for topic in self.venue.topics(instrument, depth, channels) if topic.route == self.route]
-        for topic in entry.topics:
-            if topic not in wanted:
-                self._drop_topic(entry, topic, wall_us, out)
-        for topic in wanted:
-            if topic in entry.topics:
-                continue
-            if topic.feeds == "book":
-                entry.feed = self.feeds[pair] = PairFeed(pair, self.venue.book_channel(depth), self._rng)
-            self._subscriptions.add(topic, entry.feed if topic.feeds == "book" else None)
-            if topic.feeds == "book":
-                entry.book = self._by_topic[topic.name]
-        entry.instrument, entry.depth, entry.channels, entry.topics = instrument, depth, channels, wanted
-        if entry.feed is not None:
-            entry.feed.channel = self.venue.book_channel(depth)
-            entry.book_from_bbo = entry.feed.channel.depth == "bbo"
-        self._request(now_ms, out)
-        return out
-
-    def remove(self, pair: Pair, wall_us: int, now_ms: float) -> list[Output]:
-        """Do not want a pair any more. A live book ends with Reset(unsubscribed)."""
-        out: list[Output] = []
-        entry = self._pairs.pop(pair, None)
-        if entry is not None:
-            for topic in entry.topics:
-                self._drop_topic(entry, topic, wall_us, out)
-            self._request(now_ms, out)
-        return out
-
-    def _drop_topic(self, entry: SessionPair, topic: Topic, wall_us: int, out: list[Output]) -> None:
-        self._subscriptions.remove(topic.name, topic.feeds)
-        if topic.feeds == "book" and entry.feed is not None:
-            entry.feed.lost(ResetReason.UNSUBSCRIBED, wall_us, out)
-            self.feeds.pop(topic.pair, None)
-            entry.feed = entry.book = entry.fetch = None
-
     # ── the socket ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def opened(self, now_ms: float) -> list[Output]:
@@ -185,11 +115,15 @@ class Session:
         self._welcome_by_ms = None
         for convicted in self._subscriptions.closed():
             self._give_up(convicted, f"the venue closed the socket whenever {convicted.topic.name} was asked for", out)
-        for entry in self._pairs.values():
+        for pair, entry in list(self._pairs.items()):
             entry.fetch = None
-            if entry.feed is not None:
+            if entry.feed is None:
+                continue
+            try:
                 entry.feed.lost(ResetReason.DISCONNECT, wall_us, out)
                 entry.feed.reason = f"disconnected: {reason}"
+            except Exception as error:  # noqa: BLE001  # costs this pair alone
+                self._fail(pair, error, wall_us, 0.0, out)
         return out
 
     def receive(self, frame: bytes | str, received_us: int, now_ms: float) -> list[Output]:
@@ -202,6 +136,9 @@ class Session:
         except Undecodable as error:
             self.unread.take(frame, str(error), now_ms, out)
             return out
+        except Exception as error:  # noqa: BLE001  # a decoder's bug: the frame is unread, the connection is as good as before
+            self.unread.take(frame, fault_text(error), now_ms, out)
+            return out
         for message in messages:
             if type(message) is BookMessage:
                 subscription = self._by_topic.get(message.topic)
@@ -210,30 +147,29 @@ class Session:
                     self.unused += 1
                     continue
                 event = message.event
-                if message.evidence is not None and feed.disproved(message.evidence, received_us, now_ms, out):
-                    pass
-                elif type(event) is Delta:
-                    feed.delta(event, now_ms, out)
-                elif type(event) is Image:
-                    feed.image(event.snapshot, now_ms, out)
-                elif type(event) is Snapshot:
-                    if feed.channel.bootstrap is Bootstrap.REQUEST:
-                        self._subscriptions.snapshot_came(message.topic)
-                        feed.fetched(event, now_ms, out)
-                    else:
-                        feed.snapshot(event, now_ms, out)
-                if feed.due_ms <= now_ms:
-                    self._next_snapshot(feed, now_ms, out)
-            elif type(message) is Bbo:
+                try:
+                    if message.evidence is not None and feed.disproved(message.evidence, received_us, now_ms, out):
+                        pass
+                    elif type(event) is Delta:
+                        feed.delta(event, now_ms, out)
+                    elif type(event) is Image:
+                        feed.image(event.snapshot, now_ms, out)
+                    elif type(event) is Snapshot:
+                        if feed.channel.bootstrap is Bootstrap.REQUEST:
+                            self._subscriptions.snapshot_came(message.topic)
+                            feed.fetched(event, now_ms, out)
+                        else:
+                            feed.snapshot(event, now_ms, out)
+                    if feed.due_ms <= now_ms:
+                        self._next_snapshot(feed, now_ms, out)
+                except Exception as error:  # noqa: BLE001  # costs this pair alone
+                    self._fail(feed.pair, error, received_us, now_ms, out)
+            elif type(message) is Bbo or type(message) is Trade:
                 self._had_data = True
-                self._best(message, now_ms, out)
-            elif type(message) is Trade:
-                self._had_data = True
-                entry = self._pairs.get(message.pair)
-                if entry is None or "trades" not in entry.channels:
-                    self.unused += 1
-                elif not self._repeats_trades or entry.is_new(message):
-                    out.append(message)
+                try:
+                    self._tell(message, now_ms, out)
+                except Exception as error:  # noqa: BLE001  # costs this pair alone
+                    self._fail(message.pair, error, received_us, now_ms, out)
             else:
                 self._answer(message, now_ms, out)
         return out
@@ -254,13 +190,17 @@ class Session:
         try:
             parse = self.venue.parse_snapshot
             snapshot = answer if isinstance(answer, Snapshot) else parse(answer, entry.instrument, received_us)
-        except Undecodable as error:
-            self.unread.take(answer if isinstance(answer, bytes) else b"", str(error), now_ms, out)
-            entry.feed.fetch_failed(str(error), now_ms)
+        except Exception as error:  # noqa: BLE001  # Undecodable, or a decoder's bug: in both cases an unread answer
+            text = str(error) if isinstance(error, Undecodable) else fault_text(error)
+            self.unread.take(answer if isinstance(answer, bytes) else b"", text, now_ms, out)
+            entry.feed.fetch_failed(text, now_ms)
             return out
-        entry.feed.fetched(snapshot, now_ms, out)
-        if entry.feed.due_ms <= now_ms:
-            self._next_snapshot(entry.feed, now_ms, out)
+        try:
+            entry.feed.fetched(snapshot, now_ms, out)
+            if entry.feed.due_ms <= now_ms:
+                self._next_snapshot(entry.feed, now_ms, out)
+        except Exception as error:  # noqa: BLE001  # costs this pair alone
+            self._fail(fetch.pair, error, received_us, now_ms, out)
         return out
 
     def tick(self, now_ms: float, wall_us: int, *, heard_ms: float = 0.0, reading: bool = True) -> list[Output]:
@@ -286,16 +226,21 @@ class Session:
         measure = now_ms - self._measured_ms >= MEASURE_MS
         if measure:
             self._measured_ms = now_ms
-        for entry in self._pairs.values():
+        for pair, entry in list(self._pairs.items()):
             feed = entry.feed
             if feed is None:
                 continue
-            if measure:
-                feed.measure(now_ms)
-            if feed.live and judge:
-                self._watch(entry, feed, now_ms, wall_us, out)
-            if feed.due_ms <= now_ms:
-                self._next_snapshot(feed, now_ms, out)
+            try:
+                if measure:
+                    feed.measure(now_ms)
+                if feed.live and judge:
+                    self._watch(entry, feed, now_ms, wall_us, out)
+                if feed.due_ms <= now_ms:
+                    self._next_snapshot(feed, now_ms, out)
+            except Exception as error:  # noqa: BLE001  # costs this pair alone
+                self._fail(pair, error, wall_us, now_ms, out)
+            if feed.losses.poison:
+                self._drop(pair, PairFault(pair, feed.losses.poison, tried=True), wall_us, now_ms, out)
         self._request(now_ms, out)
         return out
 
@@ -342,11 +287,19 @@ class Session:
             self._subscriptions.renew(entry.book.topic.name)
             self._request(now_ms, out)
 
-    def _best(self, bbo: Bbo, now_ms: float, out: list[Output]) -> None:
-        entry = self._pairs.get(bbo.pair)
+    def _tell(self, message: Bbo | Trade, now_ms: float, out: list[Output]) -> None:
+        """Best prices or a trade."""
+        entry = self._pairs.get(message.pair)
         if entry is None:
             self.unused += 1
-            return
+        elif isinstance(message, Bbo):
+            self._best(message, entry, now_ms, out)
+        elif "trades" not in entry.channels:
+            self.unused += 1
+        elif not self._repeats_trades or entry.is_new(message):
+            out.append(message)
+
+    def _best(self, bbo: Bbo, entry: SessionPair, now_ms: float, out: list[Output]) -> None:
         if entry.book_from_bbo and entry.book is not None and entry.book.ear is not None:
             entry.book.ear.image(image_of(bbo), now_ms, out)
         if "bbo" in entry.channels and entry.is_news(bbo):
@@ -392,6 +345,3 @@ class Session:
             if entry.feed is not None and "book" in subscription.uses:
                 entry.feed.reason = reason
         out.append(PairRefused(topic.pair, reason))
-
-    def _request(self, now_ms: float, out: list[Output]) -> None:
-        out.extend(Send(text) for text in self._subscriptions.requests(now_ms))

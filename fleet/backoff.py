@@ -5,6 +5,7 @@ from random import Random
 
 FIRST_S = 1.0
 CAP_S = 300.0
+VENUE_CAP_S = 15.0  # with the time-out of one attempt: a venue that is back has us back within 30 s
 
 
 def delays(random: Random, first_s: float = FIRST_S, cap_s: float = CAP_S) -> Iterator[float]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import feeds.outbox
+from feeds import quarantine
 from fleet import hold_states, lease_states
 from ops import reference
 from ops.tour import TOUR
@@ -50,6 +51,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "sequence": reference.sequence_states,
     "leases": lambda: reference.transition_table(lease_states.Event, lease_states.TRANSITIONS),
     "holds": lambda: reference.transition_table(hold_states.Event, hold_states.TRANSITIONS),
+    "quarantine": lambda: reference.transition_table(quarantine.Event, quarantine.TRANSITIONS),
     "outbox": lambda: reference.outbox_phases(feeds.outbox.__doc__ or ""),
     "verbs": _verbs,
     "exit codes": reference.exit_codes,

@@ -7,7 +7,6 @@ import random
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ from redis.exceptions import RedisError
 from books.wire import WIRE_VERSION
 from feeds.ownership import Ownership
 from feeds.role import FeedRole
-from fleet import clock
+from fleet import VERSION, clock
 from fleet.config import Role, Settings
 from fleet.election import Election
 from fleet.errors import ConfigError, FleetError
@@ -81,7 +80,7 @@ class Coordination:
         self._poller = poller
         self._roles = tuple(roles)
         self._started_ms = clock.wall_ms()
-        self._version = version("fleet")
+        self._version = VERSION
         self._members: list[MemberRecord] = []
         self._quiet = False
         self._draining = False

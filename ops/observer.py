@@ -17,7 +17,7 @@ from fleet.errors import ConfigError
 from fleet.heartbeat import MemberRecord
 from fleet.keys import Keys
 from fleet.pair import Pair, parse_label
-from ops.status import LIVE, MISSING, FleetStatus, MemberStatus, PairStatus
+from ops.status import LIVE, MISSING, QUARANTINE, FleetStatus, MemberStatus, PairStatus
 
 # of a book's main hash; the levels are not needed here
 _FIELDS = (
@@ -190,6 +190,8 @@ def _pair_status(
     status = book.status
     if status == MISSING and note.state not in {"", LIVE}:  # live is what Redis holds, whatever anybody says
         status = note.state
+    elif holder is not None and holder in said and said[holder].state == QUARANTINE:
+        status = QUARANTINE  # where the owner could not even tell its book's end, the book says live
     return PairStatus(
         **book.pair._asdict(),
         owner=owner,

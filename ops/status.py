@@ -12,10 +12,11 @@ from fleet.pair import Pair
 
 LIVE = "live"
 MISSING = "missing"
+QUARANTINE = "quarantine"  # it failed, and its owner holds it until it is tried again
 REFUSED = "refused"  # the venue cannot serve the pair as asked
 
 # worst first: what an operator has to look at comes before what is well
-_RANK = {REFUSED: 0, MISSING: 1, "stale": 2, "quarantine": 3, "waiting": 4, "syncing": 5, "resync": 5, LIVE: 9}
+_RANK = {REFUSED: 0, MISSING: 1, "stale": 2, QUARANTINE: 3, "waiting": 4, "syncing": 5, "resync": 5, LIVE: 9}
 _UNKNOWN_RANK = 6  # a state added by a newer daemon: shown between the known troubles and the live
 
 

@@ -41,9 +41,10 @@ TOUR: tuple[Stop, ...] = (
     Stop("Feeds: Hyperliquid", "feeds/venues/hyperliquid", "market_data answers metadata"),
     Stop(
         "Feeds: a connection's life, pure", "feeds",
-        "outputs session session_pair subscriptions pacer feed_words pair_feed rhythm liveness sampling handover",
+        "outputs session roster session_pair subscriptions pacer feed_words pair_feed rhythm liveness sampling handover "
+        "quarantine pair_state",
     ),
-    Stop("Feeds: the shell around it", "feeds", "connection rest budgets link instruments market pool samples"),
+    Stop("Feeds: the shell around it", "feeds", "connection outage rest budgets link instruments market pool samples"),
     Stop("Feeds: to Redis", "feeds", "source chain warm outbox publisher hold offers ownership role"),
     Stop("Feeds: replay of recordings", "feeds", "recording recorded_venue replay"),
     Stop(
@@ -96,7 +97,7 @@ TOUR: tuple[Stop, ...] = (
         "scenario scale result registry stage fleet ground child markets watcher records chains judgement truth late hurtable "
         "memory table",
     ),
-    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine"),
+    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine venues"),
     Stop("Proving", "ops/chaos", "history grants line_check checker history_files recorder probe"),
     Stop("Measuring", "ops/bench", "plan ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference tour"),

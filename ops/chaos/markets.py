@@ -21,6 +21,7 @@ from ops.simulator import registry
 READY_S = 60.0
 STOP_S = 5.0
 SIDES = ("bids", "asks")
+PLACE = ("venue", "market")
 
 Levels = dict[Decimal, Decimal]
 
@@ -103,6 +104,12 @@ class SimulatedMarkets:
         answer = await self._http.get(f"{self.endpoints[0]['control_url']}/stats")
         answer.raise_for_status()
         return {(row["venue"], row["market"]): row for row in answer.json()}
+
+    async def requests(self, place: Place) -> list[tuple[int, str, int]]:
+        """What that market was asked, the newest 20,000: (Unix ms, path and query or "websocket", HTTP status)."""
+        answer = await self._http.get(f"{self._control(*place)}/requests", params=dict(zip(PLACE, place, strict=True)))
+        answer.raise_for_status()
+        return [(at_ms, what, status) for at_ms, what, status in answer.json()]
 
     async def truth(self, pair: Pair) -> tuple[Levels, Levels]:
         """The venue's exact bids and asks at this moment, all of them, amounts in base units."""

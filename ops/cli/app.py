@@ -35,9 +35,9 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from fleet import VERSION
 
-        typer.echo(version("fleet"))
+        typer.echo(VERSION)
         raise typer.Exit
 
 

@@ -3,6 +3,7 @@
     POST /_control {"venue", "market", "action", …options, "end": true to switch it off}  -> {"ok": true}
     GET  /_control/book?venue=&market=&pair=   -> {"sequence", "bids": [[price, size]], "asks"}, venue text and units
     GET  /_control/stats                       -> [{"venue", "market", …counts}]
+    GET  /_control/requests?venue=&market=     -> [[Unix ms, path and query or "websocket", HTTP status]], oldest first
 
 Every port answers for the whole simulator; venue and market default to the port's own. No venue has this path.
 """
@@ -34,9 +35,12 @@ def _carry_out(venues: dict[tuple[str, str], "Venue"], default: "Venue", request
         return [{"venue": v.venue, "market": v.market, **v.statistics()} for v in venues.values()]
     if route == ("GET", "/_control/book"):
         return _named(venues, default, request.query).book(request.query.get("pair", ""))
+    if route == ("GET", "/_control/requests"):
+        return list(_named(venues, default, request.query).requests)
     if route != ("POST", "/_control"):
         raise ConfigError(
-            f"{request.method} {request.path}: expected POST /_control, GET /_control/book or GET /_control/stats"
+            f"{request.method} {request.path}: expected POST /_control, GET /_control/book, /_control/stats or "
+            "/_control/requests"
         )
     order = msgspec.json.decode(request.body, type=dict[str, Any])
     venue = _named(venues, default, order)

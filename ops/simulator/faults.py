@@ -3,7 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from ops.simulator.window import Delta
+
+if TYPE_CHECKING:
+    from ops.simulator.feed import Feed
 
 ANY_PAIR = ""
 
@@ -95,6 +100,20 @@ class Faults:
         if self.take("duplicate", pair):
             return (*out, payload)
         return out
+
+    def distort(self, feed: "Feed", delta: Delta) -> Delta:
+        """Cross the book inside a delta while `crossed` is on, and heal it in the next one."""
+        phantom = self.find("phantom", feed.pair)
+        if phantom is not None:
+            price: int = phantom.options["price"]
+            phantom.end()
+            true_lots = feed.instrument.bids.lots.get(price, 0)
+            return Delta(delta.first, delta.last, delta.previous, {price: true_lots, **delta.bids}, delta.asks)
+        if self.take("crossed", feed.pair):
+            price = feed.instrument.asks.best + 1
+            self.add(Misbehaviour("phantom", feed.pair, options={"price": price}))
+            return Delta(delta.first, delta.last, delta.previous, {**delta.bids, price: 1}, delta.asks)
+        return delta
 
     def _sweep(self) -> None:
         self._on = [one for one in self._on if one.active]

@@ -7,6 +7,7 @@ instrument that nobody listens to or asks for sleeps.
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
@@ -28,6 +29,7 @@ _PHASES = 5  # 5 x 20 ms = one interval of 100 ms
 _QUOTE_LAG = 2  # pump turns between the two halves of an interval
 _AWAKE_MS = 60_000.0  # a book that REST asked for keeps moving this long
 _UNAVAILABLE = Response(503, b'{"msg":"Service Unavailable."}')
+_REMEMBERED = 20_000  # requests, the newest ones
 _MAX_BACKLOG = 16 * 1024 * 1024  # bytes unread by a client before the venue drops it
 
 
@@ -89,6 +91,7 @@ class Venue(ABC):
         self.mono_ms = mono_ms
         self.faults = Faults()
         self.stats = Stats()
+        self.requests: deque[tuple[int, str, int]] = deque(maxlen=_REMEMBERED)  # (Unix ms, what, HTTP status; 0: cut)
         self.peers: set[Peer] = set()
         self.frozen = False
         self.port = 0
@@ -198,17 +201,7 @@ class Venue(ABC):
 
     def distort(self, feed: Feed, delta: Delta) -> Delta:
         """Cross the book inside a delta while `crossed` is on, and heal it in the next one."""
-        phantom = self.faults.find("phantom", feed.pair)
-        if phantom is not None:
-            price: int = phantom.options["price"]
-            phantom.end()
-            true_lots = feed.instrument.bids.lots.get(price, 0)
-            return Delta(delta.first, delta.last, delta.previous, {price: true_lots, **delta.bids}, delta.asks)
-        if self.faults.take("crossed", feed.pair):
-            price = feed.instrument.asks.best + 1
-            self.faults.add(Misbehaviour("phantom", feed.pair, options={"price": price}))
-            return Delta(delta.first, delta.last, delta.previous, {**delta.bids, price: 1}, delta.asks)
-        return delta
+        return self.faults.distort(feed, delta)
 
     @staticmethod
     def levels_text(feed: Feed, levels: Iterable[tuple[int, int]]) -> list[list[str]]:
@@ -251,6 +244,7 @@ class Venue(ABC):
             response = self.rate_limited(**limited.options) if limited else self.rest(request)
         status = str(response.status) if response else "cut"
         self.stats.requests[status] = self.stats.requests.get(status, 0) + 1
+        self._remember("?".join([request.path, *map("=".join, request.query.items())]), response)
         return response
 
     def admit(self, peer: Peer, request: Request) -> Response | None:
@@ -260,7 +254,11 @@ class Venue(ABC):
         response = response or self.refuse_websocket(request)
         if response is not None:
             self.stats.connects_refused += 1
+        self._remember("websocket", response or Response(101, b""))
         return response
+
+    def _remember(self, what: str, response: Response | None) -> None:
+        self.requests.append((self.wall_ms(), what, response.status if response else 0))
 
     def opened(self, peer: Peer, request: Request) -> None:
         """A websocket opened."""

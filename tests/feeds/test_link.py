@@ -64,11 +64,13 @@ class Notes:
         self.refused: list = []
         self.samples: list = []
         self.endings: list = []
+        self.faults: list = []
         self.owner = LinkOwner(
             lambda pair, event: self.events.append(event),
             lambda link, pair, reason: self.refused.append((pair, reason)),
             lambda link, frame, reason: self.samples.append(frame),
             lambda link, reason: self.endings.append(reason),
+            lambda link, pair, reason, tried: self.faults.append((pair, reason, tried)),
         )
 
 
@@ -203,23 +205,19 @@ async def test_a_failed_fetch_is_seen_in_the_pairs_reason(wait_until):
         await wait_until(lambda: feed.live, "live")
 
 
-async def test_a_decoders_bug_restarts_this_link_and_resets_its_pairs(wait_until, monkeypatch):
-    venue = FakeVenue()
-    decode = venue.decode
-
-    def buggy(frame, received_us, instruments):
-        return 1 // 0 if b"boom" in frame else decode(frame, received_us, instruments)
-
-    monkeypatch.setattr(venue, "decode", buggy)
-    monkeypatch.setattr("feeds.link.backoff.delays", lambda rng, first_s=0: iter([0.02] * 100))
-    async with linked(venue) as (link, server, notes, _):
+async def test_a_fault_that_is_no_pairs_restarts_this_link_and_resets_its_pairs(wait_until, monkeypatch):
+    monkeypatch.setattr("feeds.link.backoff.delays", lambda *_: iter([0.02] * 100))
+    async with linked() as (link, server, notes, _):
         link.add(instrument("AAA"), "50", BOOK)
         await wait_until(lambda: server.heard, "subscribed")
         await server.send_all(t="snapshot", topic="linked:AAA", u=1, **LEVELS)
         await wait_until(lambda: len(notes.events) == 1, "live")
+        await wait_until(lambda: link.session.settled, "acknowledged")
         server.heard.clear()
-        await server.send_all(t="boom")
-        await wait_until(lambda: isinstance(notes.events[-1], Reset), "a Reset")
+        with monkeypatch.context() as broken:
+            broken.setattr(link.session, "_answer", lambda *_: 1 // 0)
+            await server.send_all(t="pong")
+            await wait_until(lambda: isinstance(notes.events[-1], Reset), "a Reset")
         assert link.faults == 1
         assert "our own fault: ZeroDivisionError" in link.status
         await wait_until(lambda: server.heard, "subscribed again")

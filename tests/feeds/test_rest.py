@@ -232,3 +232,45 @@ async def test_a_place_given_to_one_who_is_just_being_cancelled_is_passed_on():
         assert inside == ["first", "third"]
         leave.set()
     assert third.done()
+
+
+async def test_while_nobody_answers_one_asks_for_all_and_the_rest_spend_nothing(wait_until, monkeypatch):
+    monkeypatch.setattr("feeds.outage.PROBE_MOST_MS", 300.0)
+    async with serving() as (rest, server, budget, url):
+        server.answer = response(503, b"maintenance")
+        for n in range(3):
+            assert (await rest.ask(url, RestRequest(f"/{n}", 1), "v:spot:rest")).kind is FailureKind.SERVER
+        assert (await rest.ask(url, RestRequest("/other", 1), "w:spot:rest")).kind is FailureKind.SERVER
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(rest.ask(url, RestRequest(f"/late{n}", 1), "v:spot:rest")) for n in range(30)]
+            await wait_until(lambda: sum(task.done() for task in asked) == 2, "two probes, answered")
+            assert budget.spent["v:spot:rest"] <= 6
+            server.hold.clear()
+            server.answer = response(200, b"{}")
+            await wait_until(lambda: server.open, "a third probe")
+            assert server.open == 1
+            server.hold.set()
+        assert sum(task.result() == b"{}" for task in asked) == 28
+
+
+async def test_a_probe_that_is_broken_off_holds_up_nobody(wait_until):
+    async with serving() as (rest, server, _, url):
+        server.answer = response(503, b"maintenance")
+        for n in range(3):
+            await rest.ask(url, RestRequest(f"/{n}", 1), "v:spot:rest")
+        server.hold.clear()
+        probe = asyncio.get_running_loop().create_task(rest.ask(url, RestRequest("/probe", 1), "v:spot:rest"))
+        await wait_until(lambda: server.open, "the probe under way")
+        probe.cancel()
+        server.hold.set()
+        server.answer = response(200, b"{}")
+        assert await rest.ask(url, RestRequest("/next", 1), "v:spot:rest") == b"{}"
+
+
+async def test_one_address_that_fails_again_and_again_is_no_outage():
+    async with serving() as (rest, server, budget, url):
+        server.answer = response(500, b"this symbol, always")
+        for _ in range(10):
+            assert (await rest.ask(url, RestRequest("/depth?symbol=SICK", 1), "v:spot:rest")).kind is FailureKind.SERVER
+        assert rest._outages["v:spot:rest"].probes == 0
+        assert budget.spent == {"v:spot:rest": 10}

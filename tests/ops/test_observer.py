@@ -77,6 +77,24 @@ async def test_a_reset_pair_is_in_resync(fleet_in_redis):
     assert (pair.status, pair.sequence) == ("resync", None)
 
 
+async def test_a_pair_its_owner_holds_in_quarantine_is_shown_as_such_and_a_standbys_word_is_not_asked(fleet_in_redis):
+    fleet = fleet_in_redis
+    owner, standby = fleet.members
+    held = {"state": "quarantine", "reason": "quarantined, tried again in 9 s: lost 4 times"}
+    await fleet.make_live(BTC, holder=owner)
+    await fleet.make_live(ETH, holder=owner)
+    await fleet.reset(ETH)
+    await fleet.beat(owner, {BTC.label: {"state": "live"}, ETH.label: held})
+    await fleet.beat(standby, {BTC.label: held})
+    btc, eth = (await observe(fleet)).pairs
+    assert (btc.status, btc.owner) == ("live", owner)
+    assert (eth.status, eth.owner, eth.reason, eth.live) == ("quarantine", owner, held["reason"], False)
+    await fleet.beat(owner, {BTC.label: held, ETH.label: held})
+    assert [pair.status for pair in (await observe(fleet)).pairs] == ["quarantine"] * 2
+    await fleet.kill_owner(ETH)
+    assert [pair.status for pair in (await observe(fleet)).pairs] == ["quarantine", "stale"]
+
+
 async def test_a_pair_of_the_past_is_not_shown(fleet_in_redis):
     fleet = fleet_in_redis
     await fleet.make_live(BTC)

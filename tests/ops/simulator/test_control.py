@@ -28,6 +28,11 @@ async def test_books_counts_and_misbehaviours_are_reached_through_any_port() -> 
         assert stats["okx"]["requests"] == {"200": 1}
         assert stats["binance"]["connects"] == stats["binance"]["open"] == 1
         assert stats["binance"]["messages_sent"] >= 1
+        ((at_ms, what, status),) = (await http.get(f"{okx['control_url']}/requests")).json()
+        assert (what, status) == ("/api/v5/public/time", 200)
+        assert abs(at_ms - simulator.venue("okx", "futures").wall_ms()) < 60_000
+        ((_, what, status),) = (await http.get(f"{control}/requests")).json()
+        assert (what, status) == ("websocket", 101)
 
 
 async def test_a_misbehaviour_ends_when_told() -> None:
