@@ -1,0 +1,1 @@
+"""What is done to a fleet: `async def NAME(scale, seed) -> Result`, listed in its module's SCENARIOS; ops.chaos.registry."""
