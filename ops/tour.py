@@ -54,7 +54,7 @@ TOUR: tuple[Stop, ...] = (
     Stop("Operating: fleet top", "ops/top", "state controls keyboard views terminal app"),
     Stop(
         "Operating: the command line", "ops/cli",
-        "app run __main__ session output arguments init daemon demo status book tasks top config doctor bench sim",
+        "app run __main__ session output arguments init daemon demo status book tasks top config doctor bench sim chaos",
     ),
     Stop(
         "Operating: the doctor", "ops/doctor", "check examination machine redis_server redis_rights databases venues",
@@ -81,6 +81,11 @@ TOUR: tuple[Stop, ...] = (
         "The venue simulator: Hyperliquid", "ops/simulator/hyperliquid",
         "public subscriptions rest text listing misbehaviours",
     ),
+    Stop(
+        "Chaos: a fleet to be hurt", "ops/chaos",
+        "scenario scale result late child markets fleet watcher truth stage registry table",
+    ),
+    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers"),
     Stop("Measuring", "ops/bench", "ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference tour"),
     Stop("Pictures", "ops/pictures", "top"),

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from ops.embedded import tied
@@ -41,13 +41,25 @@ async def accepts(port: int) -> bool:
 
 
 class ServerProcess:
-    """A child process with its log in a file. It is killed when the thread that started it ends (see `tied.py`)."""
+    """A child process with its log in a file. It is killed when the thread that started it ends (see `tied.py`).
 
-    def __init__(self, name: str, arguments: Sequence[str | Path], *, directory: Path, log: Path) -> None:
+    `environment`: all of it; None: ours.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str | Path],
+        *,
+        directory: Path,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.arguments = [str(argument) for argument in arguments]
         self.directory = directory
         self.log = log
+        self.environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -76,6 +88,7 @@ class ServerProcess:
             self._process = subprocess.Popen(  # noqa: S603 - the command is ours, and no shell reads it
                 [*launcher, *self.arguments],
                 cwd=self.directory,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,126 @@
+"""`fleet chaos`: hurt a fleet of real processes and see what it makes of it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops.cli import output
+from ops.cli.arguments import Json, one_of
+from ops.cli.daemon import on_uvloop
+
+if TYPE_CHECKING:
+    from ops.chaos.result import Result
+    from ops.chaos.scale import Scale
+
+LIST, ALL = "list", "all"
+
+
+def chaos(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="a scenario, `all`, or `list` to see them", show_default=False)
+    ],
+    as_json: Json = False,
+    scale: Annotated[
+        str | None,
+        typer.Option("--scale", metavar="SCALE", help="small or full (default: FLEET_CHAOS_SCALE, else small)"),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="of the first run; the next count up")] = 1,
+    runs: Annotated[int, typer.Option("--runs", min=1, max=1000, metavar="N", help="how often; the worst counts")] = 1,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="keep the folder of each run: logs, evidence, recorded streams")
+    ] = False,
+) -> None:
+    """Hurt a fleet of real processes on simulated venues and see whether it holds what it promises. Needs no server.
+
+    Everything runs on loopback and ends with the command. Exit code 0 only when nothing forbidden happened and every
+    figure was within its limit in every run.
+    """
+    from fleet import logs
+    from ops.chaos import registry
+
+    logs.set_up("warning", "text")
+    if name == LIST:
+        _list(as_json=as_json)
+        return
+    one_of("chaos scenario", name, [*registry.SCENARIOS, ALL, LIST])
+    chosen, worst = _scale(scale, keep=keep), 0
+    for one in registry.SCENARIOS if name == ALL else [name]:
+        code = _run(one, chosen, seed, runs, as_json=as_json)
+        if code > 1:
+            raise typer.Exit(code)
+        worst = max(worst, code)
+    raise typer.Exit(worst)
+
+
+def _list(*, as_json: bool) -> None:
+    from ops.chaos.registry import SCENARIOS
+
+    if as_json:
+        output.print_json([{"name": one.name, "fault": one.fault, "says": one.says} for one in SCENARIOS.values()])
+        return
+    for one in SCENARIOS.values():
+        output.line(f"{one.name:24} {one.says}")
+
+
+def _scale(name: str | None, *, keep: bool) -> "Scale":
+    import msgspec
+
+    from fleet.config import environment
+    from ops.chaos.scale import SMALL, scale_named
+
+    chosen = scale_named(name or environment().get("FLEET_CHAOS_SCALE") or SMALL.name)
+    return msgspec.structs.replace(chosen, keep=keep)
+
+
+def _run(name: str, scale: "Scale", seed: int, runs: int, *, as_json: bool) -> int:
+    """The exit code."""
+    from ops.chaos.result import report
+    from ops.chaos.table import render
+
+    results: list[Result] = []
+    if broken_off := on_uvloop(_runs(name, scale, range(seed, seed + runs), results)):
+        return broken_off
+    found = report(results)
+    if as_json:
+        output.print_json(found)
+    else:
+        output.show(render(found))
+        for text in found["violations"]:
+            output.line(f"violated: {text}")
+    return 0 if found["passed"] else 1
+
+
+async def _runs(name: str, scale: "Scale", seeds: range, results: "list[Result]") -> int:
+    """Results as they come; 0, or 128 + the signal that broke it off. Nothing of ours runs any more in either case."""
+    import asyncio
+
+    from ops.chaos import registry
+    from ops.interruption import Interruption
+
+    with Interruption() as interruption:
+        try:
+            for seed in seeds:
+                results.append(await registry.find(name).act(scale, seed))
+                _tell(results[-1])
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if interruption.number is None or task is None:
+                raise
+            task.uncancel()
+            output.note(f"broken off by {interruption.number.name}; everything that was started has ended")
+            return 128 + interruption.number
+    return 0
+
+
+def _tell(result: "Result") -> None:
+    """Somebody waits: runs take minutes."""
+    output.note(f"{result.name}, seed {result.seed}: {'holds' if result.passed else 'DOES NOT HOLD'}")
+    if result.folder:
+        output.note(f"its folder: {result.folder}")
+    if result.last_words:
+        output.note(result.last_words)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(chaos)
