@@ -144,7 +144,10 @@ async def test_a_held_up_reader_does_not_take_its_own_delay_for_an_outage(redis_
     answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def asked() -> str:
-        return await answer
+        came = await answer
+        for _ in range(10):  # from the socket to a parsed reply takes some turns of the loop
+            await asyncio.sleep(0)
+        return came
 
     question = live._Question(asked(), lambda: float(next(clock)))
     hold: Callable[[], None] = lambda: (_busy(0.1), answer.set_result("came"))  # noqa: E731
