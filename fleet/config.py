@@ -81,6 +81,9 @@ class Settings(_Model):
     tasks_poll_ms: int = Field(5000, ge=100, le=60_000, description="how often the task tables are read")
     api_port: int = Field(0, ge=0, le=65535, description="HTTP API of `fleet up`; 0: off")
     api_token: SecretStr | None = Field(None, description="bearer token of the HTTP API")
+    evidence_dir: Path | None = Field(
+        None, description="for audits and chaos runs: every grant and write is noted here; read by `fleet chaos check`"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     venues: dict[str, VenueMarkets] = Field(

@@ -27,6 +27,7 @@ DEAD_GROUP_MS = 600_000  # DESIGN §5, 7: a reader group unseen for ten minutes 
 _ACQUIRE = load_script("acquire", ("tail", "lease", "offer"), ("holder", "ttl_ms", "floor", "field*"))
 _RENEW = load_script("renew", ("lease*",), ("ttl_ms", "value*"))
 _RELEASE = load_script("release", ("lease",), ("value",))
+_OFFER = load_script("offer", ("pair*",), ("ttl_ms", "offer*"))
 _PUBLISH = load_script("publish", ("tail", "deltas", "trades", "book*"), ("book_ttl_ms", "lines"))
 _TOUCH = load_script("touch", ("tail", "book*"), ("book_ttl_ms", "claim*"))
 _STALE = load_script("stale", ("pair*",), ())
@@ -38,7 +39,7 @@ _ELECT = load_script("elect", ("leader", "term"), ("member", "ttl_ms"))
 _BUDGET = load_script("budget", ("bucket",), ("capacity", "refill_per_s", "cost", "ban_ms"))
 
 SCRIPTS: tuple[Script, ...] = (
-    _ACQUIRE, _RENEW, _RELEASE, _PUBLISH, _TOUCH, _STALE, _TRIM, _BEAT, _ELECT, _BUDGET,
+    _ACQUIRE, _RENEW, _RELEASE, _OFFER, _PUBLISH, _TOUCH, _STALE, _TRIM, _BEAT, _ELECT, _BUDGET,
 )  # fmt: skip
 
 
@@ -102,6 +103,27 @@ async def renew(redis: Connection, *, leases: Sequence[Key], values: Sequence[st
 async def release(redis: Connection, *, lease: Key, value: str) -> bool:
     """Give a lease (or the leader key) back; False when it was not ours any more."""
     return bool(await _run(redis, _RELEASE, (lease,), (value,)) == b"RELEASED")
+
+
+class Offer(NamedTuple):
+    """The lease held as `value`, and its offer key; `next` is the member it may go to, '' withdraws the offer."""
+
+    lease: Key
+    offer: Key
+    value: str
+    next: str
+
+
+async def offer(redis: Connection, *, offers: Sequence[Offer], ttl_ms: int) -> list[int]:
+    """Make or withdraw offers of one shard; returns the 0-based positions of those whose lease is not ours any more."""
+    if not offers:
+        return []
+    named = [key for one in offers for key in (one.lease, one.offer)]
+    args: list[str | int] = [ttl_ms]
+    for one in offers:
+        args += (one.value, one.next)
+    reply = await _run(redis, _OFFER, named, args)
+    return [position - 1 for position in reply]
 
 
 class Word(StrEnum):

@@ -15,9 +15,9 @@ TOUR: tuple[Stop, ...] = (
     Stop("Words: what everything is about", "fleet", "pair errors clock config keys cell"),
     Stop("A book, and what happens to it", "books", "events decimals book sequence"),
     Stop("How a book travels", "books", "wire loaded join store live"),
-    Stop("The protocol itself, a verb a file", "lua", "acquire renew release publish touch stale trim beat elect budget"),
+    Stop("The protocol itself, a verb a file", "lua", "acquire renew release offer publish touch stale trim beat elect budget"),
     Stop("Redis", "fleet", "redis_connection ordered script_source scripts layout"),
-    Stop("Who owns what", "fleet", "lease_states lease assignment heartbeat election upkeep"),
+    Stop("Who owns what", "fleet", "lease_states lease assignment heartbeat election upkeep evidence"),
     Stop("The life of a process", "fleet", "supervisor backoff logs"),
     Stop("SQL", "fleet", "sql exact schema daemon_state"),
     Stop("What the fleet is asked to do", "fleet/tasks", "model files store poller"),
@@ -59,7 +59,7 @@ TOUR: tuple[Stop, ...] = (
     Stop(
         "Operating: the doctor", "ops/doctor", "check examination machine redis_server redis_rights databases venues",
     ),
-    Stop("Servers from wheels", "ops/embedded", "server process tied redis clickhouse clickhouse_child errors"),
+    Stop("Servers from wheels", "ops/embedded", "server process tied redis clickhouse clickhouse_child mariadb errors"),
     Stop(
         "The venue simulator", "ops/simulator",
         "simulator registry venue wire market ladder window feed faults misbehaviours limits catalogue control __main__",
@@ -83,9 +83,11 @@ TOUR: tuple[Stop, ...] = (
     ),
     Stop(
         "Chaos: a fleet to be hurt", "ops/chaos",
-        "scenario scale result late child markets fleet watcher truth stage registry table",
+        "scenario scale result registry stage fleet ground child markets watcher records chains judgement truth late hurtable "
+        "memory table",
     ),
-    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers"),
+    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine"),
+    Stop("Proving", "ops/chaos", "history grants line_check checker history_files recorder probe"),
     Stop("Measuring", "ops/bench", "ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference tour"),
     Stop("Pictures", "ops/pictures", "top"),

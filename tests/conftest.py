@@ -19,11 +19,11 @@ import redis.asyncio
 
 from ops.embedded.clickhouse import EmbeddedClickHouse
 from ops.embedded.errors import ServerMissingError
+from ops.embedded.mariadb import MariaDB
 from ops.embedded.process import free_port as choose_free_port
 from ops.embedded.redis import EmbeddedRedis
 from ops.embedded.server import EmbeddedServer
 from tests.support.leaks import find_leaked_keys
-from tests.support.mariadb import MariaDB
 from tests.support.waiting import wait_until as wait_until_true
 
 REPOSITORY = Path(__file__).resolve().parent.parent

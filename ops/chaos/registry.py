@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from fleet.errors import ConfigError
 from ops.chaos.scenario import Scenario
-from ops.chaos.scenarios import workers
+from ops.chaos.scenarios import leaders, machine, workers
 
 MODULES: Sequence[Sequence[Scenario]] = (
     workers.SCENARIOS,
+    leaders.SCENARIOS,
+    machine.SCENARIOS,
 )  # fmt: skip
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for module in MODULES for scenario in module}
 

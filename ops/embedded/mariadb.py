@@ -1,4 +1,4 @@
-"""A private MariaDB for the tests: mariadbd on 127.0.0.1, as root or as a normal user."""
+"""A private MariaDB: mariadbd on 127.0.0.1, as root or as a normal user. For tests and chaos runs."""
 
 import asyncio
 import os
@@ -8,12 +8,13 @@ from pathlib import Path
 import aiomysql
 import pymysql.err
 
+from fleet.config import environment
 from ops.embedded.errors import ServerMissingError, ServerStartError
 from ops.embedded.process import accepts
 from ops.embedded.server import EmbeddedServer
 
 USER = "fleet"
-PASSWORD = "secret"
+PASSWORD = "secret"  # noqa: S105 - of a server on loopback that ends with its maker
 MEND = "apt-get install mariadb-server, or brew install mariadb"
 
 # A normal user's PATH lacks sbin on Debian; Homebrew keeps a keg of its own.
@@ -36,7 +37,7 @@ SETTINGS = (
 
 def find_program(name: str) -> Path:
     """A program of MariaDB, on PATH or where distributions hide it. Raises `ServerMissingError`."""
-    search = os.pathsep.join([os.environ.get("PATH", ""), *FOLDERS])
+    search = os.pathsep.join([environment().get("PATH", ""), *FOLDERS])
     if found := shutil.which(name, path=search):
         return Path(found)
     raise ServerMissingError("MariaDB", f"{name} on PATH and in {', '.join(FOLDERS)}", MEND)
