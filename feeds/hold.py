@@ -11,6 +11,7 @@ from feeds.warm import Continuity, WarmLine
 from fleet.errors import FleetError
 from fleet.hold_states import Event, State, next_state
 from fleet.pair import Pair
+from fleet.succession import Duty
 from fleet.tasks.model import Wanted
 
 AT_ONCE = 16  # acquires under way
@@ -34,14 +35,26 @@ class Subscriber(Protocol):
 
 
 class Hold:
-    """What we are to one pair. `line` while WARM; `until_ms`: the end of lingering; `offered_to`: our consent stands."""
+    """What we are to one pair. `line` while WARM, and `duty`, what for; `until_ms`: the end of lingering; `offered_to`: our consent stands."""
 
-    __slots__ = ("leave_by_ms", "line", "offered_ms", "offered_to", "pair", "reason", "state", "until_ms", "wish")
+    __slots__ = (
+        "duty",
+        "leave_by_ms",
+        "line",
+        "offered_ms",
+        "offered_to",
+        "pair",
+        "reason",
+        "state",
+        "until_ms",
+        "wish",
+    )
 
     def __init__(self, wish: Wanted) -> None:
         self.pair = wish.pair
         self.wish = wish
         self.state = State.ABSENT
+        self.duty = Duty.NONE
         self.line: WarmLine | None = None
         self.until_ms: float | None = None
         self.leave_by_ms = 0.0

@@ -27,10 +27,10 @@ def no_book(pair: Pair, wall_us: int) -> Snapshot | None:
     return None
 
 
-Borrow = Callable[[Pair], Awaitable[Snapshot | None]]
+Borrow = Callable[[Pair], Awaitable[Snapshot | Failure | None]]
 
 
-async def nothing_to_borrow(pair: Pair) -> Snapshot | None:
+async def nothing_to_borrow(pair: Pair) -> Snapshot | Failure | None:
     """Nobody else publishes the pair."""
     return None
 

@@ -94,7 +94,7 @@ class Ownership:
         self.woken.set()
 
     def plan(self, orders: Mapping[str, tuple[str, ...]]) -> None:
-        """The leader's word on the pairs that concern us: label → planned owner and heirs."""
+        """The leader's word on the pairs that concern us: label → planned owner and heirs; nobody: the pair has no place."""
         self._orders = orders
         self.woken.set()
 
@@ -204,7 +204,9 @@ class Ownership:
             wish = self._wanted.get(pair)
             if hold.state is State.LEAVING:
                 continue
-            if wish is not None and same_lines(wish, hold.wish):
+            if self._order(pair) == ():  # the plan has no place for it: others come first
+                self.leave(pair)
+            elif wish is not None and same_lines(wish, hold.wish):
                 if wish.channels != hold.wish.channels:
                     self._subscriber.subscribe(pair, wish.depth, wish.channels, priority(wish))
                 hold.wish = wish
@@ -337,10 +339,13 @@ class Ownership:
         """Keep warm what is to be warm, and nothing else."""
         what = duty(self._order(pair) or (), self._leases.holder, present, standby=self._standby)
         hold = self.warm.get(pair)
+        if hold is not None:
+            hold.duty = what
         if what is Duty.STANDBY or (what is Duty.OWN and standing.holder is not None):
             if hold is None and standing.holder is not None and self.claiming:
                 wish = self._wanted[pair]
                 hold = Hold(wish)
+                hold.duty = what
                 self._subscriber.subscribe(pair, wish.depth, wish.channels, priority(wish))
                 hold.step(Event.WARM_UP)
                 self._keep_warm(hold)

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from books.events import Event, Snapshot, SnapshotReason, Trade
 from books.store import load_book
 from feeds.budgets import SharedBudget
+from feeds.outputs import Failure, FailureKind
 from feeds.ownership import Ownership
 from feeds.pool import Pool
 from feeds.publisher import Publisher
@@ -28,6 +29,7 @@ from fleet.lease import LeaseKeeper
 from fleet.logs import one_line
 from fleet.ordered import OrderedConnection
 from fleet.pair import Pair
+from fleet.succession import Duty
 from fleet.tasks import TaskSet
 
 log = logging.getLogger(__name__)
@@ -128,9 +130,10 @@ class FeedRole:
         elif hold.line is not None:
             hold.line.add(event)
 
-    async def _borrow(self, pair: Pair) -> Snapshot | None:
+    async def _borrow(self, pair: Pair) -> Snapshot | Failure | None:
         """The book of a pair that we only keep warm, as its owner publishes it: it costs the venue no request, and what we hold
-        then covers the published point at once. None where there is no live one, or Redis cannot say."""
+        then covers the published point at once. A standby whose owner has no book waits for it; a planned owner asks the
+        venue."""
         if pair not in self.ownership.warm:
             return None
         try:
@@ -138,8 +141,11 @@ class FeedRole:
         except (RedisError, OSError):
             return None  # the venue is asked instead
         hold = self.ownership.warm.get(pair)
-        if hold is None or not book.live or book.sequence is None or book.depth != hold.wish.depth:
+        if hold is None:
             return None
+        if not book.live or book.sequence is None or book.depth != hold.wish.depth:
+            is_standby = hold.duty is Duty.STANDBY and book.lease_alive
+            return Failure(FailureKind.SERVER, "its owner has no book yet") if is_standby else None
         return Snapshot(
             pair=pair, received_us=clock.wall_us(), venue_ms=book.venue_ms, bids=book.bids, asks=book.asks,
             reason=SnapshotReason.FIRST, sequence=book.sequence,

@@ -365,3 +365,16 @@ async def test_a_warm_pair_that_is_not_wanted_any_more_is_dropped_at_once(new_de
     desk.b.ownership.want([])
     await desk.b.step()
     assert desk.b.ownership.warm == {}
+
+
+async def test_a_pair_that_the_plan_has_no_place_for_is_let_go_and_not_taken_again(new_desk) -> None:
+    desk = await new_desk()
+    await desk.a_owns_it()
+    desk.a.ownership.plan({PAIR.label: ()})
+    await desk.a.step()
+    await desk.a.step()
+    assert desk.a.ownership.owned == {}
+    assert await desk.client.get(KEYS.lease(PAIR)) is None
+    desk.a.now_ms += 10 * LEASE_MS
+    await desk.a.step()
+    assert desk.a.ownership.owned == {}
