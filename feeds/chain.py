@@ -4,7 +4,7 @@ Events are encoded on arrival, while they are at hand: what waits is bytes, a th
 no work.
 """
 
-from books.events import Delta, Event, Kind, Snapshot
+from books.events import Delta, Event, Kind, Snapshot, Trade
 from books.wire import encode
 
 _REPLACES = (Kind.SNAPSHOT, Kind.RESET)
@@ -16,7 +16,7 @@ class Chain:
     entries      flat: kind, payload, kind, payload …
     whole        True: the first effect on the book replaces it; False: it changes it; None: there is none
     trusted      whether the book is whole after all of them; None: unchanged
-    sequence     the venue's after all of them, `-` for none; None: unchanged
+    sequence     the venue's after all of them (of trades: the last one's id), `-` for none; None: unchanged
     oldest_us, newest_us, venue_ms    arrival of the first and the last event, the venue's time of the last
     """
 
@@ -29,7 +29,7 @@ class Chain:
         self.sequence: str | None = None
         self.oldest_us = self.newest_us = 0
         self.venue_ms: int | None = None
-        self._sequences: list[int | None] = []
+        self._sequences: list[int | str | None] = []
 
     def __len__(self) -> int:
         return len(self._sequences)
@@ -41,6 +41,9 @@ class Chain:
         self.newest_us, self.venue_ms = event.received_us, event.venue_ms
         if not self.oldest_us:
             self.oldest_us = event.received_us
+        if kind is Kind.TRADE:
+            self._add_trade(event)
+            return
         sequence = event.sequence if isinstance(event, Delta | Snapshot) else None
         self._sequences.append(sequence)
         if kind is Kind.DELTA:
@@ -51,7 +54,13 @@ class Chain:
         elif kind in _REPLACES:
             self._replace(kind, sequence)
 
-    def _replace(self, kind: Kind, sequence: int | None) -> None:
+    def _add_trade(self, event: Event) -> None:
+        told = event.trade_id if isinstance(event, Trade) and event.trade_id.isprintable() else ""
+        name = told if told and " " not in told else None  # it becomes a word of the tail cell
+        self._sequences.append(name)
+        self.sequence = name or self.sequence
+
+    def _replace(self, kind: Kind, sequence: int | str | None) -> None:
         if self.whole is None:
             self.whole = True
         self.trusted = kind is Kind.SNAPSHOT
@@ -80,7 +89,8 @@ class Chain:
         for kind, sequence in zip(rest.entries[::2], rest._sequences, strict=True):
             if kind in _REPLACES:
                 rest._replace(Kind(str(kind)), sequence)
-            elif kind == Kind.DELTA:
-                rest.whole = False if rest.whole is None else rest.whole
+            elif kind in (Kind.DELTA, Kind.TRADE):
+                if kind == Kind.DELTA and rest.whole is None:
+                    rest.whole = False
                 rest.sequence = rest.sequence if sequence is None else str(sequence)
         return rest

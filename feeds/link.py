@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from books.events import Event, Snapshot
 from feeds.connection import Connection, Down
@@ -24,6 +24,14 @@ _log = logging.getLogger(__name__)
 
 def no_book(pair: Pair, wall_us: int) -> Snapshot | None:
     """Nobody has a book to lend."""
+    return None
+
+
+Borrow = Callable[[Pair], Awaitable[Snapshot | Failure | None]]
+
+
+async def nothing_to_borrow(pair: Pair) -> Snapshot | Failure | None:
+    """Nobody else publishes the pair."""
     return None
 
 
@@ -70,6 +78,7 @@ class Link:
         owner: LinkOwner,
         gate: asyncio.Event,
         rng: random.Random,
+        borrow: Borrow = nothing_to_borrow,
         priority: Callable[[Pair], int] = lambda _: 1,
         first_delay_s: float = backoff.FIRST_S,
     ) -> None:
@@ -84,6 +93,7 @@ class Link:
         self._rest_url = rest_url
         self._rest = rest
         self._budget = budget
+        self._borrow = borrow
         self._gate = gate
         self._rng = rng
         self._priority = priority
@@ -200,7 +210,11 @@ class Link:
 
     async def _fetch(self, fetch: Fetch) -> None:
         venue, priority = self.session.venue, self._priority(fetch.pair)
-        answer = await ask(self._rest, venue, self._rest_url, fetch.request, priority=priority)
+        answer: Snapshot | bytes | Failure | None = (
+            await self._borrow(fetch.pair) if venue.sequence_comparable else None
+        )
+        if answer is None:
+            answer = await ask(self._rest, venue, self._rest_url, fetch.request, priority=priority)
         self._carry_out(self.session.snapshot(fetch, answer, clock.wall_us(), clock.mono_ms()))
 
     async def _admit(self) -> Down | None:

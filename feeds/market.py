@@ -11,7 +11,7 @@ from books.events import Event
 from feeds.feed_words import FeedState
 from feeds.handover import Handover
 from feeds.instruments import InstrumentLoader, why_unknown
-from feeds.link import Link, LinkOwner, no_book
+from feeds.link import Borrow, Link, LinkOwner, no_book, nothing_to_borrow
 from feeds.pair_feed import PairFeed
 from feeds.rest import Budget, Rest
 from feeds.session import Session
@@ -72,6 +72,7 @@ class Market:
         gate: asyncio.Event,
         rng: random.Random,
         pairs_per_connection: int,
+        borrow: Borrow = nothing_to_borrow,
         off_because: str | None = None,
         first_delay_s: float = backoff.FIRST_S,
     ) -> None:
@@ -84,6 +85,7 @@ class Market:
         self._rest = rest
         self._budget = budget
         self._on_refused = on_refused
+        self._borrow = borrow
         self._gate = gate
         self._rng = rng
         self._off_because = off_because
@@ -233,6 +235,7 @@ class Market:
             rest=self._rest,
             budget=self._budget,
             owner=self._owner,
+            borrow=self._borrow,
             gate=self._gate,
             rng=self._rng,
             priority=self._priority,

@@ -8,7 +8,8 @@ states:
     DOUBTFUL  an answer was lost or refused: nothing is sent until a new token was acquired
 
 After an unclear answer the batch in flight stays in front. The cell read by the next `acquire` says how much of it arrived,
-so it is continued exactly; if somebody else wrote in between, the line starts over with Reset + Snapshot.
+so it is continued exactly. Where somebody else wrote before us the line goes on from what was held of the pair meanwhile
+(feeds.warm); what cannot be continued starts over with Reset + Snapshot.
 """
 
 from enum import StrEnum
@@ -16,7 +17,10 @@ from typing import NamedTuple
 
 from books.book import Book
 from books.events import Bbo, Delta, Event, Levels, Mark, Reset, ResetReason, Snapshot, SnapshotReason
+from books.sequence import SequenceRule
 from feeds.chain import Chain
+from feeds.source import EMPTY, Source, image
+from feeds.warm import WarmLine, follows
 from fleet.cell import Cell
 from fleet.pair import Pair
 
@@ -42,23 +46,12 @@ class Batch(NamedTuple):
     oldest_us: int = 0  # when the frame of the oldest event arrived; 0 in a flush without events
 
 
-class Source(NamedTuple):
-    """Where a line's book comes from: the book after every event added so far (None: not whole), and its venue sequence."""
-
-    book: Book | None
-    sequence: int | None
-
-
-NO_BOOK = Source(None, None)
-_EMPTY = Book()
-
-
 class Outbox:
     """Events of one line: a pair's book line, or (trades=True) its trades line, which has no hashes."""
 
     __slots__ = (
-        "_bbo", "_conflated", "_hash_n", "_in_flight", "_pending", "_sequence", "_static", "_trusted",
-        "conflations", "dropped_trades", "is_trades", "n", "pair", "phase", "published", "token",
+        "_bbo", "_conflated", "_hash_n", "_in_flight", "_pending", "_rule", "_seam_due", "_sequence", "_skip_to", "_static",
+        "_trusted", "conflations", "dropped_trades", "is_trades", "n", "pair", "phase", "published", "seams", "token",
     )  # fmt: skip
 
     def __init__(self, pair: Pair, *, owner: str, depth: str, trades: bool = False) -> None:
@@ -70,6 +63,7 @@ class Outbox:
         self.published = 0
         self.conflations = 0
         self.dropped_trades = 0
+        self.seams = 0
         self._static: list[str] = ["owner", owner, "depth", depth]
         self._pending = Chain()
         self._in_flight = Chain()
@@ -78,6 +72,9 @@ class Outbox:
         self._trusted = False  # whether the book is whole after everything taken so far
         self._conflated = False
         self._bbo: Bbo | None = None
+        self._skip_to: int | None = None  # published by our predecessor up to here, and our feed is not there yet
+        self._rule: SequenceRule | None = None
+        self._seam_due = False  # what we have does not follow what is published: the whole book is due
 
     def __repr__(self) -> str:
         return f"<Outbox {self.pair} {self.phase} n={self.n} {len(self._pending)} waiting, {len(self._in_flight)} sent>"
@@ -96,6 +93,12 @@ class Outbox:
         """Queue an event. Past the bound a book line conflates (one Reset + Snapshot instead); trades drop the oldest."""
         if self._conflated and isinstance(event, Delta | Snapshot | Mark):
             return
+        if self._skip_to is not None and self._is_known(event):
+            return
+        if self._seam_due and isinstance(event, Delta | Snapshot | Reset):
+            if isinstance(event, Delta):
+                return  # the book carries it
+            self._seam_due = False
         self._pending.add(event)
         if type(event) is Bbo:
             self._bbo = event
@@ -108,8 +111,26 @@ class Outbox:
                 self._conflated = True
                 self._pending = Chain()
 
-    def granted(self, token: int, n: int, before: Cell | None, source: Source, now_us: int) -> None:
-        """We own the line under `token`; `before` is the cell as acquire found it, `n` where numbering goes on."""
+    def _is_known(self, event: Event) -> bool:
+        """Whether our predecessor has published it. The first delta beyond ends the skipping; if it does not follow what is
+        published, the whole book stands in for it (a seam)."""
+        last = self._skip_to
+        if isinstance(event, Mark):
+            return True
+        if isinstance(event, Bbo) or last is None:
+            return False
+        if isinstance(event, Delta) and event.sequence is not None and event.sequence <= last:
+            self._skip_to = last if event.sequence < last else None
+            return True
+        self._skip_to = None
+        self._seam_due = isinstance(event, Delta) and (self._rule is None or not follows(self._rule, last, event))
+        return self._seam_due
+
+    def granted(
+        self, token: int, n: int, before: Cell | None, source: Source, now_us: int, warm: WarmLine | None = None
+    ) -> None:
+        """We own the line under `token`; `before` is the cell as acquire found it, `n` where numbering goes on. `warm`: what
+        was held of the pair while another published it."""
         unanswered, self._in_flight = self._in_flight, Chain()
         if (
             self.phase is Phase.DOUBTFUL
@@ -123,21 +144,38 @@ class Outbox:
         elif self.is_trades:
             # whether they arrived cannot be known: a loss is counted, not a copy made
             self.dropped_trades += len(unanswered)
-        else:
+            for trade in [] if warm is None else warm.trades_behind(before):
+                self._pending.add(trade)
+        elif not self._take_over(before, source, now_us, warm):
             self._start_over(before, source, now_us)
         self.token, self.n = token, n
         self._sequence = before.sequence if before is not None else "-"
         self._hash_n = None
         self.phase = Phase.OPEN
 
+    def _take_over(self, before: Cell | None, source: Source, now_us: int, warm: WarmLine | None) -> bool:
+        """Go on where our predecessor stopped; False: that cannot be proved."""
+        how = None if warm is None else warm.take_over(before, source, now_us)
+        if how is None or warm is None:
+            return False
+        self._pending = Chain()
+        self._conflated = self._seam_due = False
+        for event in how.events:
+            self._pending.add(event)
+            self.seams += type(event) is Snapshot and event.reason is SnapshotReason.SEAM
+        self._trusted = True  # the hashes may be written, even without news
+        self._skip_to, self._rule = how.skip_to, warm.continuity.rule
+        return True
+
     def _start_over(self, before: Cell | None, source: Source, now_us: int) -> None:
         """Somebody may have written since: the reader is told, and gets the whole book as soon as we have one."""
         self._pending = Chain()
-        self._conflated = False
+        self._conflated = self._seam_due = False
+        self._skip_to = None
         if before is not None or self.published:
             self._pending.add(Reset(pair=self.pair, received_us=now_us, reason=ResetReason.TAKEOVER))
         if source.book is not None:
-            self._pending.add(_image(self.pair, source, SnapshotReason.TAKEOVER, now_us))
+            self._pending.add(image(self.pair, source, SnapshotReason.TAKEOVER, now_us))
 
     def doubt(self) -> None:
         """The connection broke or the script refused: send nothing until granted anew."""
@@ -148,27 +186,33 @@ class Outbox:
         """Ownership is gone: forget what waits."""
         self.phase = Phase.CLOSED
         self._pending, self._in_flight = Chain(), Chain()
-        self._trusted = self._conflated = False
-        self._hash_n = None
+        self._trusted = self._conflated = self._seam_due = False
+        self._hash_n = self._skip_to = None
 
     def take(self, source: Source, now_us: int) -> Batch | None:
-        """The next batch, None when nothing is due or one is in flight."""
-        if self.phase is not Phase.OPEN or len(self._in_flight):
+        """The next batch, None when nothing is due or one is in flight. While our feed is behind what is published, our book is
+        no book to show: the hashes stay as our predecessor left them, which is right."""
+        if self.phase is not Phase.OPEN or len(self._in_flight) or self._skip_to is not None:
             return None
         if self._conflated:
             self._end_conflation(source, now_us)
+        if self._seam_due and source.book is not None:
+            self._seam_due = False
+            self.seams += 1
+            self._pending.add(image(self.pair, source, SnapshotReason.SEAM, now_us))
         chain = self._pending
-        repair = self._hash_n is None and self.published > 0 and self._trusted
+        repair = self._hash_n is None and self._trusted and not self.is_trades
         if not len(chain) and not repair:
             return None
         self._in_flight, self._pending = chain, Chain()
         if self.is_trades:
-            return Batch(self.token, self.n, None, None, "-", [], chain.entries, chain.oldest_us)
+            self._sequence = chain.sequence or self._sequence
+            return Batch(self.token, self.n, None, None, self._sequence, [], chain.entries, chain.oldest_us)
         if chain.trusted is not None:
             self._trusted = chain.trusted
         if chain.sequence is not None:
             self._sequence = chain.sequence
-        book = source.book or _EMPTY
+        book = source.book or EMPTY
         based_on = None if chain.whole else self._hash_n
         levels = None if chain.whole or based_on is not None else (book.bids, book.asks)
         fields = self._fields(chain, book)
@@ -179,7 +223,7 @@ class Outbox:
         self._pending.add(Reset(pair=self.pair, received_us=now_us, reason=ResetReason.CONFLATED))
         self._pending.extend(waited)
         if source.book is not None:
-            self._pending.add(_image(self.pair, source, SnapshotReason.RESYNC, now_us))
+            self._pending.add(image(self.pair, source, SnapshotReason.RESYNC, now_us))
 
     def _fields(self, chain: Chain, book: Book) -> list[str]:
         bid = book.best_bid() or ("", "")
@@ -211,15 +255,3 @@ class Outbox:
     def hash_gone(self) -> None:
         """The hashes expired (verdict GONE of a touch): the next flush is a rewrite."""
         self._hash_n = None
-
-
-def _image(pair: Pair, source: Source, reason: SnapshotReason, now_us: int) -> Snapshot:
-    book = source.book or _EMPTY
-    return Snapshot(
-        pair=pair,
-        bids=dict(book.bids),
-        asks=dict(book.asks),
-        reason=reason,
-        sequence=source.sequence,
-        received_us=now_us,
-    )

@@ -5,10 +5,12 @@ import random
 from collections.abc import Callable, Iterator
 
 from books.events import Event
+from feeds.link import Borrow, nothing_to_borrow
 from feeds.market import Market, PairState, Wanted
 from feeds.pair_feed import PairFeed
 from feeds.rest import Budget, Rest
-from feeds.venue import Venue
+from feeds.venue import Bootstrap, Venue
+from feeds.warm import Continuity
 from fleet import backoff
 from fleet.config import Endpoint
 from fleet.errors import ConfigError
@@ -28,6 +30,8 @@ class Pool:
     on_refused(pair, reason)     the pair cannot be had: unknown, or refused by the venue; it stays wanted and is tried again
                                  when the instruments were refreshed
     on_sample(venue, market, frame, reason)    a message that could not be read
+    borrow(pair)                 the pair's book as another daemon publishes it now, in place of a request; a Failure: not yet, ask
+                                 again later; None: ask the venue
     """
 
     def __init__(
@@ -40,9 +44,11 @@ class Pool:
         on_refused: Callable[[Pair, str], None],
         on_sample: Callable[[str, str, bytes, str], None],
         rng: random.Random,
+        borrow: Borrow = nothing_to_borrow,
         pairs_per_connection: int = PAIRS_PER_CONNECTION,
         first_delay_s: float = backoff.FIRST_S,
     ) -> None:
+        self._borrow = borrow
         self._find_venue = find_venue
         self._endpoint = endpoint
         self._budget = budget
@@ -101,6 +107,14 @@ class Pool:
         market = self._markets.get((pair.venue, pair.market))
         return None if market is None else market.feed(pair)
 
+    def continuity(self, pair: Pair, depth: str) -> Continuity | None:
+        """What proves that the deltas of two connections follow each other; None: the pair cannot be had at all."""
+        market = self._markets.get((pair.venue, pair.market))
+        if market is None:
+            return None
+        channel = market.venue.book_channel(depth)
+        return Continuity(channel.rule, market.venue.sequence_comparable, channel.bootstrap is Bootstrap.IMAGES)
+
     def proved(self, pair: Pair, now_ms: float) -> bool:
         """Whether the pair's connection was heard within liveness.PROVED_MS; `now_ms` monotonic."""
         market = self._markets.get((pair.venue, pair.market))
@@ -141,6 +155,7 @@ class Pool:
             on_event=self._on_event,
             on_refused=self._on_refused,
             on_sample=self._on_sample,
+            borrow=self._borrow,
             gate=self._gate,
             rng=self._rng,
             pairs_per_connection=self._pairs_per_connection,

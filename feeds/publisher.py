@@ -16,9 +16,12 @@ from typing import Protocol
 from redis.exceptions import RedisError
 
 from books.events import Event
-from feeds.outbox import NO_BOOK, Batch, Outbox, Phase, Source
+from feeds.outbox import Batch, Outbox, Phase
+from feeds.source import NO_BOOK, Source
+from feeds.warm import WarmLine
 from fleet.cell import Cell
 from fleet.errors import ConnectionLost
+from fleet.evidence import NO_EVIDENCE, Evidence
 from fleet.keys import Keys
 from fleet.lease import trades_field
 from fleet.ordered import OrderedConnection
@@ -58,6 +61,7 @@ class Publisher:
         books: Books,
         on_doubt: Callable[[Pair, str], None],
         wall_us: Callable[[], int],
+        evidence: Evidence = NO_EVIDENCE,
     ) -> None:
         self.calls = self.lines = self.events = self.refusals = self.deltas = 0
         self._connection = connection
@@ -67,12 +71,14 @@ class Publisher:
         self._books = books
         self._on_doubt = on_doubt
         self._wall_us = wall_us
+        self._evidence = evidence
         self._shards = [_Shard() for _ in range(keys.shards)]
         self._outboxes: dict[Pair, tuple[Outbox, Outbox | None]] = {}
         self._shard_of: dict[Pair, _Shard] = {}
         self._tick: asyncio.Future[None] | None = None
         self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
         self._worst_lag_ms = 0.0
+        self._closed_seams = 0
 
     # --- lines --------------------------------------------------------------------------------------------------------
 
@@ -86,6 +92,7 @@ class Publisher:
         """Forget a pair and whatever waits of it."""
         for outbox in self._outboxes.pop(pair, ()):
             if outbox is not None:
+                self._closed_seams += outbox.seams
                 outbox.close()
                 self._shard_of[pair].due.pop(outbox, None)
         self._shard_of.pop(pair, None)
@@ -95,15 +102,13 @@ class Publisher:
         lines = self._outboxes.get(pair)
         return lines[0] if lines else None
 
-    def fields(self, pair: Pair) -> list[str]:
-        """Fields of the tail hash that `acquire` must give a token to."""
-        return [pair.label, trades_field(pair)] if self._outboxes[pair][1] is not None else [pair.label]
-
-    def granted(self, pair: Pair, token: int, cells: tuple[Cell | None, ...], n: tuple[int, ...]) -> None:
-        """A new token for all lines of the pair."""
+    def granted(
+        self, pair: Pair, token: int, cells: tuple[Cell | None, ...], n: tuple[int, ...], warm: WarmLine | None = None
+    ) -> None:
+        """A new token for all lines of the pair; `warm`: what was held of it while another published it."""
         for outbox, before, number in zip(self._outboxes[pair], cells, n, strict=False):
             if outbox is not None:
-                outbox.granted(token, number, before, self._source(outbox), self._wall_us())
+                outbox.granted(token, number, before, self._source(outbox), self._wall_us(), warm)
                 self._wake(outbox)
 
     def add(self, event: Event, *, trade: bool = False) -> None:
@@ -134,6 +139,11 @@ class Publisher:
     def conflations(self) -> int:
         """How often a pair's waiting events were replaced by a snapshot."""
         return sum(lines[0].conflations for lines in self._outboxes.values())
+
+    @property
+    def seams(self) -> int:
+        """Books that were published whole where one connection's deltas could not be proved to follow another's."""
+        return self._closed_seams + sum(lines[0].seams for lines in self._outboxes.values())
 
     @property
     def dropped_trades(self) -> int:
@@ -204,14 +214,19 @@ class Publisher:
 
     def _settle(self, outbox: Outbox, batch: Batch, verdict: Verdict) -> None:
         if verdict.word in (Word.OK, Word.REWRITE):
+            count = len(batch.entries) // 2
+            self._evidence.accepted(
+                outbox.pair, batch.token, batch.n + 1, batch.n + count, batch.sequence, trades=outbox.is_trades
+            )
             if outbox.token != batch.token:
                 return  # answered after the line was closed or granted anew: that grant has read the cell
-            self.events += len(batch.entries) // 2
+            self.events += count
             outbox.accepted(hash_patched=verdict.word is Word.OK)
             if outbox.waiting or verdict.word is Word.REWRITE:
                 self._wake(outbox)
             return
         self.refusals += 1
+        self._evidence.refused(outbox.pair, batch.token, batch.n, verdict.word, verdict.cell, trades=outbox.is_trades)
         reason = f"{verdict.word}: the tail stands at {verdict.cell}, we at {batch.token} {batch.n}"
         if outbox.phase is not Phase.OPEN or outbox.token != batch.token:
             # in doubt already (a pause, a lost lease), or granted anew since: that grant has read the cell

@@ -9,23 +9,27 @@ from typing import Any, Protocol
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from books.events import Event, Trade
+from books.events import Event, Snapshot, SnapshotReason, Trade
+from books.store import load_book
 from feeds.budgets import SharedBudget
-from feeds.outbox import NO_BOOK, Source
+from feeds.outputs import Failure, FailureKind
 from feeds.ownership import Ownership
 from feeds.pool import Pool
 from feeds.publisher import Publisher
 from feeds.samples import SampleKeeper
+from feeds.source import NO_BOOK, Source
 from feeds.venues import VENUES, find
 from fleet import clock
 from fleet.backoff import delays
 from fleet.config import Settings
 from fleet.errors import FleetError
+from fleet.evidence import NO_EVIDENCE, Evidence
 from fleet.keys import Keys
 from fleet.lease import LeaseKeeper
 from fleet.logs import one_line
 from fleet.ordered import OrderedConnection
 from fleet.pair import Pair
+from fleet.succession import Duty
 from fleet.tasks import TaskSet
 
 log = logging.getLogger(__name__)
@@ -33,6 +37,8 @@ log = logging.getLogger(__name__)
 OWN_EVERY_S = 0.25  # how often free pairs are looked for
 TOUCH_EVERY_S = 1.0
 LINK_CHECK_S = 0.05
+HAND_OVER_LOOK_S = 0.1
+RELEASE_MS = 5000.0  # of the time for a stop: kept for ending what nobody took over
 SETTLE_MS = 1500.0  # before the first claim: daemons that start together must have seen each other
 PRESSURE_CHECK_S = 0.02
 WAITING_MOST = 10_000  # events not yet accepted, of all pairs: beyond it the venues wait in TCP …
@@ -65,6 +71,7 @@ class FeedRole:
         *,
         members: Callable[[], Sequence[str]],
         rng: random.Random,
+        evidence: Evidence = NO_EVIDENCE,
     ) -> None:
         self.rate = 0.0
         self.refused: dict[Pair, str] = {}
@@ -77,6 +84,7 @@ class FeedRole:
             books=self._source,
             on_doubt=lambda pair, reason: self.ownership.doubt(pair, reason),
             wall_us=clock.wall_us,
+            evidence=evidence,
         )
         limits = {f"{name}:{market}": venue.limits for (name, market), venue in VENUES.items()}
         self._samples = SampleKeeper(redis, keys)
@@ -87,6 +95,7 @@ class FeedRole:
             on_event=self._on_event,
             on_refused=self._on_refused,
             on_sample=self._samples.add,
+            borrow=self._borrow,
             rng=rng,
         )
         self.ownership = Ownership(
@@ -98,8 +107,13 @@ class FeedRole:
             members=members,
             capacity=settings.capacity,
             mono_ms=clock.mono_ms,
+            source=self._source,
+            standby=settings.standby,
+            evidence=evidence,
         )
         self._tasks = tasks
+        self._redis = redis
+        self._keys = keys
         self.leases = leases
         self._rng = rng
 
@@ -110,7 +124,32 @@ class FeedRole:
         return Source(feed.book, feed.sequence) if feed is not None and feed.live else NO_BOOK
 
     def _on_event(self, pair: Pair, event: Event) -> None:
-        self.publisher.add(event, trade=type(event) is Trade)
+        hold = self.ownership.warm.get(pair)
+        if hold is None:
+            self.publisher.add(event, trade=type(event) is Trade)
+        elif hold.line is not None:
+            hold.line.add(event)
+
+    async def _borrow(self, pair: Pair) -> Snapshot | Failure | None:
+        """The book of a pair that we only keep warm, as its owner publishes it: it costs the venue no request, and what we hold
+        then covers the published point at once. A standby whose owner has no book waits for it; a planned owner asks the
+        venue."""
+        if pair not in self.ownership.warm:
+            return None
+        try:
+            book = await load_book(self._redis, self._keys, pair)
+        except (RedisError, OSError):
+            return None  # the venue is asked instead
+        hold = self.ownership.warm.get(pair)
+        if hold is None:
+            return None
+        if not book.live or book.sequence is None or book.depth != hold.wish.depth:
+            is_standby = hold.duty is Duty.STANDBY and book.lease_alive
+            return Failure(FailureKind.SERVER, "its owner has no book yet") if is_standby else None
+        return Snapshot(
+            pair=pair, received_us=clock.wall_us(), venue_ms=book.venue_ms, bids=book.bids, asks=book.asks,
+            reason=SnapshotReason.FIRST, sequence=book.sequence,
+        )  # fmt: skip
 
     def _on_refused(self, pair: Pair, reason: str) -> None:
         if self.refused.get(pair) != reason:
@@ -221,8 +260,10 @@ class FeedRole:
 
     def pair_states(self) -> dict[str, Any]:
         """What this daemon knows of its pairs, by label."""
+        owned = self.ownership.owned
         return {
             state.pair.label: {
+                "role": "owner" if state.pair in owned else "warm",
                 "rate": round(state.rate_per_s, 2),
                 "gaps": state.gaps,
                 "resyncs": state.resyncs,
@@ -236,11 +277,19 @@ class FeedRole:
     # --- the end --------------------------------------------------------------------------------------------------------
 
     async def quiet(self) -> None:
-        """Claim nothing more."""
+        """Claim nothing more; what we have is offered to its heirs."""
         self.ownership.claiming = False
+        self.ownership.woken.set()
 
     async def stop(self, deadline_mono_ms: float) -> None:
-        """End every book with its Reset, publish that, give the leases back."""
+        """Wait until the heirs have taken our pairs over; end every book that nobody took with its Reset, publish that, give
+        the leases back."""
+        ownership, until_ms = self.ownership, deadline_mono_ms - RELEASE_MS
+        while ownership.owned and ownership.successors and clock.mono_ms() < until_ms:
+            ownership.woken.set()
+            await asyncio.sleep(HAND_OVER_LOOK_S)
+        if ownership.moved_away:
+            log.info("handed over %d pairs, %d are left", ownership.moved_away, len(ownership.owned))
         try:
             await self.ownership.release_all()
         except (RedisError, FleetError, OSError) as error:

@@ -22,7 +22,7 @@ PREFIX = "FLEET_"
 _FOREIGN = {"FLEET_RECORDED", "FLEET_CHAOS_SCALE", "FLEET_CONFIG"}
 
 # of the contract, and not acted on by this version
-WITHOUT_EFFECT = ("standby", "spill_dir", "api_port", "api_token")
+WITHOUT_EFFECT = ("spill_dir", "api_port", "api_token")
 
 Role = Literal["feed", "monitor", "trader"]
 ROLES: tuple[Role, ...] = ("feed", "monitor", "trader")
@@ -76,7 +76,7 @@ class Settings(_Model):
     snapshot_ms: int = Field(10_000, ge=1000, description="how often history takes a snapshot of every book")
     spill_dir: Path | None = Field(None, description="where history waits when ClickHouse is away")
     capacity: int = Field(500, ge=1, description="most pairs this daemon takes")
-    standby: bool = Field(False, description="keep a hot standby of every pair")
+    standby: bool = Field(False, description="keep a hot standby of every pair: a killed owner loses no delta")
     egress: str = Field(default_factory=socket.gethostname, description="address budgets are shared behind")
     tasks_poll_ms: int = Field(5000, ge=100, le=60_000, description="how often the task tables are read")
     api_port: int = Field(0, ge=0, le=65535, description="HTTP API of `fleet up`; 0: off")

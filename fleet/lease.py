@@ -4,16 +4,19 @@ A lease answers "may somebody else take it"; safety is the token's (see lua/publ
 clock, for effects outside Redis and to save work. States and their rules: fleet.lease_states.
 
 Two loops: one renews, one call a shard; the other only looks at the clock, so that an answer that does not come cannot
-keep a lease from expiring here before it expires there.
+keep a lease from expiring here before it expires there. The first runs in a thread with a connection of its own, so that a
+busy event loop does not cost the leases. It stops when the event loop has shown no life for HANG_LEASES lease times: who hangs
+must lose them.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from types import TracebackType
 from typing import NamedTuple
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from fleet import scripts
@@ -22,12 +25,14 @@ from fleet.errors import FleetError, LeaseLost
 from fleet.keys import Keys
 from fleet.lease_states import Event, State, next_state
 from fleet.logs import one_line
+from fleet.own_thread import in_own_thread
 from fleet.pair import Pair
 from fleet.scripts import Granted, Reserved, Taken
 
 log = logging.getLogger(__name__)
 
 RENEW_MS = 500  # at most; an eighth of a shorter lease
+HANG_LEASES = 2
 CHECKS_A_RENEWAL = 5  # how often the clock is looked at between two renewals
 
 
@@ -108,8 +113,16 @@ class LeaseKeeper:
     name = "leases"
 
     def __init__(
-        self, redis: scripts.Connection, *, holder: str, lease_ms: int, mono_ms: MonoMs, on_lost: OnLost
+        self,
+        redis: scripts.Connection,
+        *,
+        holder: str,
+        lease_ms: int,
+        mono_ms: MonoMs,
+        on_lost: OnLost,
+        renewals: Callable[[], Redis] | None = None,
     ) -> None:
+        """`renewals` makes the client of the renewing thread; None: renewals share our loop and `redis`."""
         self.holder = holder
         self.lease_ms = lease_ms
         self.worst_stall_ms = 0.0
@@ -121,6 +134,9 @@ class LeaseKeeper:
         self._highest_token = 0
         self._stall_since_asked_ms = 0.0
         self._failing = False
+        self._connect_renewals = renewals
+        self._alive_ms = mono_ms()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         return f"<LeaseKeeper {self.holder}: {len(self._leases)} leases, {self.renew_failures} renewals failed>"
@@ -192,6 +208,22 @@ class LeaseKeeper:
         if self._leases.get(lease.target.lease) is lease:
             del self._leases[lease.target.lease]
 
+    async def offer(self, offers: Mapping[Target, str], ttl_ms: int) -> list[Target]:
+        """Consent that each target may be taken by the member named ('' withdraws it); a call a shard. Returns those that are
+        not ours any more. Raises what the connection raises."""
+        by_tail: dict[str, list[tuple[Target, scripts.Offer]]] = {}
+        for target, member in offers.items():
+            lease = self._leases.get(target.lease)
+            if lease is not None and lease.state is State.HELD:
+                value = scripts.lease_value(lease.token, self.holder)
+                one = scripts.Offer(target.lease, target.offer, value, member)
+                by_tail.setdefault(target.tail, []).append((target, one))
+        lost: list[Target] = []
+        for made in by_tail.values():
+            gone = await scripts.offer(self._redis, offers=[one for _, one in made], ttl_ms=ttl_ms)
+            lost += [made[position][0] for position in gone]
+        return lost
+
     async def release(self, target: Target) -> bool:
         """Give it back, so that an heir need not wait; False when it was not ours any more. Work under it must have
         ended. Raises what the connection raises; it then runs out by itself."""
@@ -210,13 +242,28 @@ class LeaseKeeper:
 
     async def run(self) -> None:
         """Renew, and watch the clock, until cancelled."""
+        self._loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._renew_for_ever(), name="leases: renew")
+            renewing = self._renew_for_ever() if self._connect_renewals is None else self._renew_in_thread()
+            group.create_task(renewing, name="leases: renew")
             group.create_task(self._watch_for_ever(), name="leases: watch the clock")
 
-    async def _renew_for_ever(self) -> None:
+    async def _renew_in_thread(self) -> None:
+        await in_own_thread(self._renew_by_own_client, "leases")
+
+    async def _renew_by_own_client(self) -> None:
+        if self._connect_renewals is None:
+            return
+        client = self._connect_renewals()
+        try:
+            await self._renew_for_ever(client)
+        finally:
+            await client.aclose()
+
+    async def _renew_for_ever(self, client: scripts.Connection | None = None) -> None:
         while True:
-            await self.renew()
+            if self._mono_ms() - self._alive_ms < HANG_LEASES * self.lease_ms:
+                await self.renew(client)
             await asyncio.sleep(self.renew_every_ms / 1000)
 
     async def _watch_for_ever(self) -> None:
@@ -227,6 +274,7 @@ class LeaseKeeper:
             stall_ms = max(0.0, self._mono_ms() - planned_ms)
             self.worst_stall_ms = max(self.worst_stall_ms, stall_ms)
             self._stall_since_asked_ms = max(self._stall_since_asked_ms, stall_ms)
+            self._alive_ms = self._mono_ms()
             self.expire()
 
     def expire(self) -> None:
@@ -236,22 +284,23 @@ class LeaseKeeper:
             if lease.state is State.HELD and now_ms >= lease.deadline_mono_ms:
                 self._lose(lease, Event.EXPIRED, LossReason.EXPIRED)
 
-    async def renew(self) -> None:
-        """Renew all that are held, all shards at once. Errors are counted, told once an outage, and survived."""
+    async def renew(self, client: scripts.Connection | None = None) -> None:
+        """Renew all that are held, all shards at once. Errors are counted, told once an outage, and survived. May run in
+        another thread than the rest: it writes deadlines only; what it finds lost is told to our loop."""
         by_tail: dict[str, list[Lease]] = {}
-        for lease in self._leases.values():
+        for lease in list(self._leases.values()):
             if lease.state is State.HELD:
                 by_tail.setdefault(lease.target.tail, []).append(lease)
         async with asyncio.TaskGroup() as group:
             for tail, leases in by_tail.items():
-                group.create_task(self._renew_shard(leases), name=f"leases: renew {tail}")
+                group.create_task(self._renew_shard(leases, client or self._redis), name=f"leases: renew {tail}")
 
-    async def _renew_shard(self, leases: Sequence[Lease]) -> None:
+    async def _renew_shard(self, leases: Sequence[Lease], client: scripts.Connection) -> None:
         tokens = [lease.token for lease in leases]
         sent_ms = self._mono_ms()
         try:
             lost = await scripts.renew(
-                self._redis,
+                client,
                 leases=[lease.target.lease for lease in leases],
                 values=[scripts.lease_value(token, self.holder) for token in tokens],
                 ttl_ms=self.lease_ms,
@@ -269,11 +318,18 @@ class LeaseKeeper:
         for position, (lease, token) in enumerate(zip(leases, tokens, strict=True)):
             if lease.state is not State.HELD or lease.token != token:
                 continue  # lost, given up or asked for anew while the answer was under way
-            if position in gone:
-                self._lose(lease, Event.TAKEN, LossReason.TAKEN)
-            else:
-                lease.step(Event.RENEWED)
+            if position not in gone:
+                # Event.RENEWED: HELD stays HELD. Not stepped: our loop may be changing the state at this very moment
                 lease.deadline_mono_ms = sent_ms + self.lease_ms * 3 / 4
+            elif self._loop is None or self._loop is asyncio.get_running_loop():
+                self._taken(lease, token)
+            else:
+                self._loop.call_soon_threadsafe(self._taken, lease, token)
+
+    def _taken(self, lease: Lease, token: int) -> None:
+        """A renewal found another value, or none. Asked for anew meanwhile: that answer counts."""
+        if lease.state is State.HELD and lease.token == token:
+            self._lose(lease, Event.TAKEN, LossReason.TAKEN)
 
     def _lose(self, lease: Lease, event: Event, reason: LossReason) -> None:
         lease.step(event)

@@ -15,7 +15,7 @@ from fleet.clock import MonoMs
 
 log = logging.getLogger(__name__)
 
-STOP_TIMEOUT_MS = 10_000  # long enough to hand 500 pairs over, short of the usual 30 s until SIGKILL
+STOP_TIMEOUT_MS = 25_000  # long enough to hand 500 pairs over, short of the usual 30 s until SIGKILL
 CANCEL_GRACE_S = 2.0  # for cancelled tasks to end after the deadline
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import feeds.outbox
+from fleet import hold_states, lease_states
 from ops import reference
 from ops.tour import TOUR
 from trader.strategies import bbo, grid
@@ -47,7 +48,8 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "events": reference.kinds,
     "keys": reference.keys,
     "sequence": reference.sequence_states,
-    "leases": reference.lease_state_table,
+    "leases": lambda: reference.transition_table(lease_states.Event, lease_states.TRANSITIONS),
+    "holds": lambda: reference.transition_table(hold_states.Event, hold_states.TRANSITIONS),
     "outbox": lambda: reference.outbox_phases(feeds.outbox.__doc__ or ""),
     "verbs": _verbs,
     "exit codes": reference.exit_codes,

@@ -19,6 +19,7 @@ from fleet import clock
 from fleet.config import Role, Settings
 from fleet.election import Election
 from fleet.errors import ConfigError, FleetError
+from fleet.evidence import open_evidence
 from fleet.heartbeat import Heartbeat, MemberRecord, make_identity, read_members
 from fleet.keys import Keys
 from fleet.layout import join_layout
@@ -46,7 +47,12 @@ class Coordination:
     def __init__(self, settings: Settings, redis: Redis, keys: Keys, poller: TaskPoller, roles: Sequence[Role]) -> None:
         self.identity = make_identity(socket.gethostname(), os.getpid(), random.Random())
         self.leases = LeaseKeeper(
-            redis, holder=self.identity, lease_ms=settings.lease_ms, mono_ms=clock.mono_ms, on_lost=self._on_lease_lost
+            redis,
+            holder=self.identity,
+            lease_ms=settings.lease_ms,
+            mono_ms=clock.mono_ms,
+            on_lost=self._on_lease_lost,
+            renewals=lambda: connect(settings, name="fleet-leases"),
         )
         self.election = Election(
             redis, keys, member=self.identity, lease_ms=settings.lease_ms, mono_ms=clock.mono_ms
@@ -135,8 +141,12 @@ class Coordination:
         self._rejoin.set()
 
     async def quiet(self) -> None:
-        """Say so, so that nobody counts on us."""
+        """Say so at once, so that nobody counts on us and our heirs get ready."""
         self._quiet = True
+        try:
+            await self.heartbeat.beat()
+        except (RedisError, FleetError, OSError) as error:
+            log.warning("quiet: %s; the next beat says so", one_line(error))
 
     async def stop(self, deadline_mono_ms: float) -> None:
         """Let another lead, and take our record out."""
@@ -173,10 +183,21 @@ async def daemon(settings: Settings) -> int:
         await prove(settings, redis, store)
         poller = TaskPoller(store, settings.tasks_poll_ms)
         coordination = Coordination(settings, redis, keys, poller, roles)
+        evidence = open_evidence(
+            settings.evidence_dir, coordination.identity, wall_ms=clock.wall_ms, mono_ms=clock.mono_ms
+        )
+        stack.callback(evidence.close)
         parts: list[Part] = []
         if "feed" in roles:
             coordination.feed = FeedRole(
-                settings, redis, keys, coordination.leases, poller, members=coordination.feeders, rng=random.Random()
+                settings,
+                redis,
+                keys,
+                coordination.leases,
+                poller,
+                members=coordination.feeders,
+                rng=random.Random(),
+                evidence=evidence,
             )
             parts.append(coordination.feed)
         if "trader" in roles:

@@ -17,7 +17,7 @@ from books import events, sequence
 from feeds.outbox import Phase
 from feeds.venue import Bootstrap, Instrument, InstrumentStatus, Venue
 from feeds.venues import VENUES
-from fleet import errors, lease_states
+from fleet import errors
 from fleet.config import PREFIX, WITHOUT_EFFECT, Settings
 from fleet.keys import Keys
 from fleet.pair import DEPTHS, Pair
@@ -122,13 +122,13 @@ def sequence_states() -> str:
     return table(["state", *(relation.value for relation in sequence.Relation)], rows)
 
 
-def lease_state_table() -> str:
-    """fleet.lease_states.TRANSITIONS: a row a state, a column an event."""
+def transition_table(events: type[StrEnum], transitions: Mapping[Any, Mapping[Any, StrEnum]]) -> str:
+    """A state machine's TRANSITIONS: a row a state, a column an event."""
     rows = [
-        [f"**{state.value}**"] + [after[event].value if event in after else "–" for event in lease_states.Event]
-        for state, after in lease_states.TRANSITIONS.items()
+        [f"**{state.value}**"] + [after[event].value if event in after else "–" for event in events]
+        for state, after in transitions.items()
     ]
-    return table(["state", *(event.value for event in lease_states.Event)], rows)
+    return table(["state", *(event.value for event in events)], rows)
 
 
 def outbox_phases(head: str) -> str:

@@ -17,7 +17,8 @@ TOUR: tuple[Stop, ...] = (
     Stop("How a book travels", "books", "wire loaded join store live"),
     Stop("The protocol itself, a verb a file", "lua", "acquire renew release offer publish touch stale trim beat elect budget"),
     Stop("Redis", "fleet", "redis_connection ordered script_source scripts layout"),
-    Stop("Who owns what", "fleet", "lease_states lease assignment heartbeat election upkeep evidence"),
+    Stop("Who owns what: leases", "fleet", "lease_states own_thread lease standing hold_states succession assignment evidence"),
+    Stop("Who owns what: members", "fleet", "heartbeat election upkeep"),
     Stop("The life of a process", "fleet", "supervisor backoff logs"),
     Stop("SQL", "fleet", "sql exact schema daemon_state"),
     Stop("What the fleet is asked to do", "fleet/tasks", "model files store poller"),
@@ -38,7 +39,7 @@ TOUR: tuple[Stop, ...] = (
         "outputs session session_pair subscriptions pacer feed_words pair_feed rhythm liveness sampling handover",
     ),
     Stop("Feeds: the shell around it", "feeds", "connection rest budgets link instruments market pool samples"),
-    Stop("Feeds: to Redis", "feeds", "chain outbox publisher ownership role"),
+    Stop("Feeds: to Redis", "feeds", "source chain warm outbox publisher hold offers ownership role"),
     Stop("Feeds: replay of recordings", "feeds", "recording recorded_venue replay"),
     Stop(
         "Monitor: history", "monitor",

@@ -17,12 +17,13 @@ from fleet import clock
 from fleet.backoff import delays
 from fleet.config import Settings
 from fleet.errors import ConfigError, LayoutMismatch, SchemaMissing, Unreachable
+from fleet.supervisor import CANCEL_GRACE_S, STOP_TIMEOUT_MS
 from ops.embedded import tied
 from ops.prerequisites import prove_once
 
 log = logging.getLogger(__name__)
 
-STOP_DEADLINE_S = 15.0  # a daemon's own deadline is 10 s; after this it is killed
+STOP_DEADLINE_S = STOP_TIMEOUT_MS / 1000 + CANCEL_GRACE_S + 3.0  # beyond a daemon's own deadline it is killed
 RAN_WELL_MS = 10_000  # a daemon that lived so long is restarted whatever it ended with
 HOPELESS = {error.exit_code for error in (ConfigError, Unreachable, SchemaMissing, LayoutMismatch)}
 

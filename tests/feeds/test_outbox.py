@@ -5,7 +5,8 @@ import pytest
 from books.book import Book
 from books.events import Bbo, Delta, Event, Mark, Reset, ResetReason, Snapshot, SnapshotReason, Trade
 from feeds import outbox as outbox_module
-from feeds.outbox import NO_BOOK, Batch, Outbox, Phase, Source
+from feeds.outbox import Batch, Outbox, Phase
+from feeds.source import NO_BOOK, Source
 from fleet.cell import Cell
 from fleet.pair import Pair
 

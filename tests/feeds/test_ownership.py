@@ -8,10 +8,13 @@ import pytest
 import redis.asyncio
 
 from books.events import Reset, ResetReason, Snapshot, SnapshotReason, Trade
+from books.sequence import CONTIGUOUS
 from books.store import load_book
-from feeds.outbox import NO_BOOK, Phase
+from feeds.outbox import Phase
 from feeds.ownership import LEAVE_MS, Ownership
 from feeds.publisher import Publisher
+from feeds.source import NO_BOOK
+from feeds.warm import Continuity
 from fleet import clock
 from fleet.assignment import ranking
 from fleet.keys import Keys
@@ -50,7 +53,7 @@ class Daemon:
         )  # fmt: skip
         self.ownership = Ownership(
             redis=client, keys=KEYS, leases=self.leases, publisher=self.publisher, subscriber=self,
-            members=lambda: self.members, capacity=capacity, mono_ms=lambda: self.now_ms,
+            members=lambda: self.members, capacity=capacity, mono_ms=lambda: self.now_ms, source=lambda pair: NO_BOOK,
         )  # fmt: skip
 
     def subscribe(self, pair: Pair, depth: str, channels: frozenset[str], priority: int = 1) -> None:
@@ -61,9 +64,12 @@ class Daemon:
         self.asked.append(("unsubscribe", pair))
         self.publisher.add(Reset(pair=pair, received_us=1, reason=ResetReason.UNSUBSCRIBED))
 
+    def continuity(self, pair: Pair, depth: str) -> Continuity | None:
+        return Continuity(CONTIGUOUS, comparable=True, images=False)
+
     @property
     def owned(self) -> list[Pair]:
-        return list(self.ownership.owned)
+        return sorted(self.ownership.owned)
 
     async def claim(self, *wishes: Wanted) -> None:
         self.ownership.want(wishes)
@@ -109,7 +115,7 @@ async def test_a_free_pair_is_claimed_and_then_subscribed(new_daemon, redis):
     daemon = await new_daemon(0)
     await daemon.claim(*wanted(BTC, ETH))
     assert daemon.owned == [BTC, ETH]
-    assert daemon.asked == [("subscribe full book", BTC), ("subscribe full book", ETH)]
+    assert sorted(daemon.asked) == [("subscribe full book", BTC), ("subscribe full book", ETH)]
     assert await holder(redis, BTC) == MEMBERS[0]
     await daemon.ownership.step()
     assert len(daemon.asked) == 2
@@ -217,7 +223,7 @@ async def test_another_depth_or_a_trades_line_starts_a_new_line(new_daemon, chan
     await daemon.ownership.step()
     await daemon.ownership.step()
     assert daemon.publisher.outbox(BTC) is not before
-    assert daemon.ownership.owned[BTC] == wanted(BTC, **change)[0]
+    assert daemon.ownership.owned[BTC].wish == wanted(BTC, **change)[0]
     assert [word.split()[0] for word, _ in daemon.asked] == ["subscribe", "unsubscribe", "subscribe"]
 
 
@@ -285,6 +291,9 @@ async def test_a_doubtful_pair_that_another_holds_is_lost_and_may_come_back(new_
     daemon.ownership.doubt(BTC, "for the test")
     await daemon.ownership.step()
     assert (daemon.owned, other.owned) == ([], [BTC])
+    assert BTC in daemon.ownership.warm  # should the other die at once, we go on
+    daemon.now_ms += LEASE_MS
+    await daemon.ownership.step()
     assert daemon.asked[-1] == ("unsubscribe", BTC)
     await other.ownership.release_all()
     await daemon.ownership.step()

@@ -20,7 +20,8 @@ from books.events import Delta, Event, Reset, ResetReason, Snapshot, SnapshotRea
 from books.live import Reader
 from books.store import load_book
 from feeds import outbox as outbox_module
-from feeds.outbox import Batch, Outbox, Phase, Source
+from feeds.outbox import Batch, Outbox, Phase
+from feeds.source import Source
 from fleet.keys import Keys
 from fleet.ordered import OrderedConnection, pack
 from fleet.pair import Pair

@@ -8,8 +8,9 @@ import pytest
 from books.book import Book
 from books.events import Delta, Mark, Reset, ResetReason, Snapshot, SnapshotReason
 from books.store import load_book
-from feeds.outbox import NO_BOOK, Phase, Source
+from feeds.outbox import Phase
 from feeds.publisher import Publisher
+from feeds.source import NO_BOOK, Source
 from fleet import clock
 from fleet.keys import Keys
 from fleet.lease import pair_target

@@ -1,16 +1,20 @@
 """fleet/lease.py on a real server, with a clock moved by hand."""
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 import redis.asyncio
 
+from fleet import clock
 from fleet.errors import ConnectionLost, LeaseLost
 from fleet.keys import Keys
-from fleet.lease import Late, Lease, LeaseKeeper, LossReason, hold, lane_target, pair_target, trades_field
+from fleet.lease import HANG_LEASES, Late, Lease, LeaseKeeper, LossReason, hold, lane_target, pair_target, trades_field
 from fleet.lease_states import IllegalLeaseEventError, State
 from fleet.ordered import OrderedConnection
+from fleet.own_thread import in_own_thread
 from fleet.pair import Pair
 from fleet.scripts import Granted, Taken
 
@@ -292,3 +296,87 @@ def test_a_pair_with_trades_leases_both_of_its_lines() -> None:
     target = pair_target(KEYS, PAIRS[0], trades=True)
     assert target.fields == (PAIRS[0].label, trades_field(PAIRS[0]))
     assert target.tail == KEYS.tail(KEYS.shard(PAIRS[0]))
+
+
+class Blocked:
+    """A keeper whose renewals have a thread of their own, as in a daemon, with real time and a short lease."""
+
+    LEASE_MS = 500
+
+    def __init__(self, client: redis.asyncio.Redis, url: str) -> None:
+        self.lost: list[LossReason] = []
+        self.keeper = LeaseKeeper(
+            client, holder="host:1:a", lease_ms=self.LEASE_MS, mono_ms=clock.mono_ms,
+            on_lost=lambda _, reason: self.lost.append(reason), renewals=lambda: redis.asyncio.Redis.from_url(url),
+        )  # fmt: skip
+
+    def block(self, leases: float) -> None:
+        """The fault itself: our event loop does nothing else for so many lease times."""
+        time.sleep(leases * self.LEASE_MS / 1000)
+
+
+async def test_a_busy_event_loop_does_not_cost_the_lease(redis: redis.asyncio.Redis, redis_url: str) -> None:
+    blocked = Blocked(redis, redis_url)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(blocked.keeper.run())
+        assert isinstance(await blocked.keeper.acquire(ONE), Granted)
+        before = await redis.get(ONE.lease)
+        blocked.block(HANG_LEASES * 0.8)
+        blocked.keeper.expire()
+        assert blocked.keeper.holds(ONE)
+        assert await redis.get(ONE.lease) == before
+        await asyncio.sleep(0)
+        assert blocked.lost == []
+        running.cancel()
+
+
+async def test_an_event_loop_that_hangs_loses_its_leases(
+    redis: redis.asyncio.Redis, redis_url: str, wait_until
+) -> None:
+    blocked = Blocked(redis, redis_url)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(blocked.keeper.run())
+        assert isinstance(await blocked.keeper.acquire(ONE), Granted)
+        blocked.block(HANG_LEASES + 2)
+        assert await redis.get(ONE.lease) is None
+        await wait_until(lambda: blocked.lost == [LossReason.EXPIRED], "the loss to be told")
+        running.cancel()
+
+
+async def test_a_lease_that_the_thread_finds_taken_is_lost_in_our_loop(
+    redis: redis.asyncio.Redis, redis_url: str, wait_until
+) -> None:
+    blocked = Blocked(redis, redis_url)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(blocked.keeper.run())
+        assert isinstance(await blocked.keeper.acquire(ONE), Granted)
+        await redis.set(ONE.lease, "9 host:2:b", px=60_000)
+        await wait_until(lambda: blocked.lost == [LossReason.TAKEN], "the loss to be told")
+        assert blocked.keeper.lease(ONE) is None
+        running.cancel()
+
+
+async def test_what_fails_in_the_thread_fails_where_it_was_started() -> None:
+    async def fail() -> None:
+        raise ConnectionLost("for the test")
+
+    with pytest.raises(ConnectionLost, match="for the test"):
+        await in_own_thread(fail, "test")
+
+
+async def test_a_thread_ends_with_who_started_it(wait_until) -> None:
+    ended = threading.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    task = asyncio.get_running_loop().create_task(in_own_thread(work, "test of threads"))
+    await wait_until(lambda: any(one.name == "test of threads" for one in threading.enumerate()), "the thread")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
+    assert not any(one.name == "test of threads" for one in threading.enumerate())

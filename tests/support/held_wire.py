@@ -60,11 +60,21 @@ class HeldWire:
             back_writer.transport.abort()
 
     async def _upwards(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await self._read(reader):
-            if not self._passing.is_set():
-                self.held += data
-                await self._passing.wait()
+        """Reading goes on while nothing passes: what the client sends after its first held word is held too."""
+        waiting: asyncio.Queue[bytes] = asyncio.Queue()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._forward(waiting, writer))
+            while data := await self._read(reader):
+                if not self._passing.is_set():
+                    self.held += data
+                waiting.put_nowait(data)
+            waiting.put_nowait(b"")
+
+    async def _forward(self, waiting: "asyncio.Queue[bytes]", writer: asyncio.StreamWriter) -> None:
+        while data := await waiting.get():
+            await self._passing.wait()
             writer.write(data)
+        await self._passing.wait()
         writer.transport.abort()
 
     async def _downwards(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -24,6 +24,6 @@ def test_few_open_files_are_a_warning(monkeypatch):
 
 def test_a_setting_without_effect_is_told():
     assert "settings" not in found()
-    assert found(standby=True)["settings"] == (
-        "warn", "FLEET_STANDBY is set, and has no effect in this version", "unset FLEET_STANDBY",
+    assert found(api_port=8080)["settings"] == (
+        "warn", "FLEET_API_PORT is set, and has no effect in this version", "unset FLEET_API_PORT",
     )  # fmt: skip
