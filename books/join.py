@@ -135,6 +135,6 @@ class Follower:
             return Rejoin.UNKNOWN
         if cell.n > self.n and entry_order(cell.id) <= entry_order(read_to):
             return Rejoin.BEHIND
-        if cell.n < self.n:
-            return Rejoin.FORK
+        if cell.n < self.n or (cell.n == self.n and cell.id != self.id):
+            return Rejoin.FORK  # a failover lost a tail; also where as many entries were written since as were lost
         return None

@@ -16,10 +16,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from books.events import Event
-from books.join import Follower, Rejoin, Status
+from books.join import Follower, Rejoin, Status, entry_order
 from books.store import Entry, load_book, newest_id, read_range, read_streams, standing
 from books.wire import WireError, decode
 from fleet import clock
@@ -36,6 +37,8 @@ RETRY_S = 1.0  # at most, with jitter
 STALE_S = 0.8  # a Redis that answers nothing for so long may be away: books are stale until it answers
 SILENT_S = 3.0  # and after so long its answer is not waited for any more: a new connection, all books anew
 LATE_S = 0.05  # for an answer that came while our own loop was held up, and was not looked at yet
+# A primary that becomes a replica unblocks its readers with an error; one without its primary's data refuses to be read.
+_NOT_SERVING = ("UNBLOCKED", "MASTERDOWN", "LOADING")
 
 T = TypeVar("T")
 Read = Mapping[str, Sequence[Entry]]
@@ -128,13 +131,23 @@ class Reader:
         return [Followed(event, view)] if event is not None else []
 
     async def audit(self) -> list[Followed]:
-        """Once a second: tails gone ahead of us, leases gone."""
+        """Once a second: tails gone ahead of us or back behind us, leases gone."""
         changes: list[Followed] = []
         for pair, (cell, lease) in (await standing(self.redis, self.keys, list(self.views))).items():
             view = self.views[pair]
-            if view.audit(cell, lease, self.cursors[self.stream(pair)]) is not None:
+            found = view.audit(cell, lease, self.cursors[self.stream(pair)])
+            if found is Rejoin.FORK:
+                await self._step_back(self.stream(pair))
+            if found is not None:
                 changes += await self.rejoin(view)
         return changes + self.status_changes()
+
+    async def _step_back(self, stream: str) -> None:
+        """Another primary, or an emptied one, with a clock behind the former's gives ids below our cursor: never to be read
+        from there (redis-protocol.md §2.2, 6). What is read twice then is known by its n."""
+        newest = await newest_id(self.redis, stream)
+        if entry_order(newest) < entry_order(self.cursors[stream]):
+            self.cursors[stream] = newest
 
     def status_changes(self) -> list[Followed]:
         changed = [view for pair, view in self.views.items() if view.status is not self.shown[pair]]
@@ -211,7 +224,9 @@ async def follow(
                         audited = float("-inf")  # whose the books are by then is to be asked with the first answer
                     else:
                         raise TimeoutError
-            except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:
+            except (RedisConnectionError, RedisTimeoutError, TimeoutError, ResponseError) as error:
+                if isinstance(error, ResponseError) and not str(error).startswith(_NOT_SERVING):
+                    raise
                 log.warning("Redis does not answer (%s); books are stale until it does", type(error).__name__)
                 if question is not None:
                     await question.drop()

@@ -24,7 +24,7 @@ from fleet.errors import ConnectionLost
 from fleet.evidence import NO_EVIDENCE, Evidence
 from fleet.keys import Keys
 from fleet.lease import trades_field
-from fleet.ordered import OrderedConnection
+from fleet.ordered_cluster import Ordered
 from fleet.pair import Pair
 from fleet.scripts import PublishLine, Touched, Verdict, Word, publish, touch
 
@@ -53,7 +53,7 @@ class Publisher:
 
     def __init__(
         self,
-        connection: OrderedConnection,
+        connection: Ordered,
         keys: Keys,
         *,
         book_ttl_ms: int,

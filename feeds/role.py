@@ -27,7 +27,7 @@ from fleet.evidence import NO_EVIDENCE, Evidence
 from fleet.keys import Keys
 from fleet.lease import LeaseKeeper
 from fleet.logs import one_line
-from fleet.ordered import OrderedConnection
+from fleet.ordered_cluster import ordered
 from fleet.pair import Pair
 from fleet.succession import Duty
 from fleet.tasks import TaskSet
@@ -75,7 +75,7 @@ class FeedRole:
     ) -> None:
         self.rate = 0.0
         self.refused: dict[Pair, str] = {}
-        self.connection = OrderedConnection(settings.redis_url.get_secret_value(), name="fleet-publish")
+        self.connection = ordered(settings.redis_url.get_secret_value(), name="fleet-publish")
         self.publisher = Publisher(
             self.connection,
             keys,

@@ -13,9 +13,19 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from fleet.errors import ConfigError
+from fleet.redis_url import SCHEMES, is_cluster
 
 PREFIX = "FLEET_"
 # read by tests and scripts, not by the program: known, so that they are no mistake
@@ -23,6 +33,8 @@ _FOREIGN = {"FLEET_RECORDED", "FLEET_CHAOS_SCALE", "FLEET_CONFIG"}
 
 # of the contract, and not acted on by this version
 WITHOUT_EFFECT = ("spill_dir", "api_port", "api_token")
+
+CLUSTER_SHARDS = 64
 
 Role = Literal["feed", "monitor", "trader"]
 ROLES: tuple[Role, ...] = ("feed", "monitor", "trader")
@@ -63,12 +75,18 @@ class Settings(_Model):
 
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="redis:// or rediss://; Sentinel and Cluster come with a later version",
+        description="redis://, rediss:// (TLS), unix://, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/0, "
+        "redis+cluster://HOST:PORT,HOST:PORT; examples: ops/OPERATING.md",
     )
     database_url: SecretStr | None = Field(None, description="tasks and trading truth: mysql://… or sqlite:///FILE")
     clickhouse_url: SecretStr | None = Field(None, description="history: clickhouse://user:password@host:9000/database")
     namespace: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,40}$", description="prefix of every Redis key")
-    shards: int = Field(16, ge=1, le=100, description="shards of the fleet; fixed once a fleet has run")
+    shards: int = Field(
+        16,
+        ge=1,
+        le=100,
+        description="shards of the fleet; fixed once a fleet has run; on a Cluster 64 (the least) to 100",
+    )
     roles: tuple[Role, ...] = Field(ROLES, description="feed, monitor, trader; comma separated")
     lease_ms: int = Field(4000, ge=500, le=60_000, description="how long a dead owner keeps its pairs")
     book_ttl_ms: int = Field(10_000, ge=1000, le=600_000, description="an untouched book is gone after this")
@@ -100,7 +118,22 @@ class Settings(_Model):
     @field_validator("redis_url")
     @classmethod
     def _redis_scheme(cls, url: SecretStr) -> SecretStr:
-        return _with_scheme(url, ("redis", "rediss", "redis+sentinel", "redis+cluster", "rediss+cluster", "unix"))
+        return _with_scheme(url, SCHEMES)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shards_of_a_cluster(cls, values: Any) -> Any:
+        """64 where nobody said how many: two-digit tags below that fall on a Cluster's nodes unevenly (00-15: 4, 4, 8)."""
+        if isinstance(values, dict) and "shards" not in values and is_cluster(_plain(values.get("redis_url"))):
+            return {**values, "shards": CLUSTER_SHARDS}
+        return values
+
+    @field_validator("shards")
+    @classmethod
+    def _enough_for_a_cluster(cls, shards: int, info: ValidationInfo) -> int:
+        if shards < CLUSTER_SHARDS and is_cluster(_plain(info.data.get("redis_url"))):
+            raise ValueError(f"a Cluster needs {CLUSTER_SHARDS} or more, else its nodes get uneven shares")
+        return shards
 
     @field_validator("database_url")
     @classmethod
@@ -135,12 +168,17 @@ class Settings(_Model):
 
 
 def redact_url(url: str) -> str:
-    """The url with its password replaced by ***."""
+    """The url with its passwords replaced by ***, also those of its options (sentinel_password, ssl_password)."""
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    query = re.sub(r"(password=)[^&]*", r"\1***", parts.query)
+    netloc = parts.netloc
+    if parts.password is not None:
+        netloc = f"{parts.username or ''}:***@{netloc.rpartition('@')[2]}"
+    return urlunsplit(parts._replace(netloc=netloc, query=query)) if parts.password is not None or parts.query else url
+
+
+def _plain(url: object) -> str:
+    return url.get_secret_value() if isinstance(url, SecretStr) else str(url or "")
 
 
 def _with_scheme(url: SecretStr, schemes: tuple[str, ...]) -> SecretStr:

@@ -7,7 +7,8 @@ the deltas before it. Rules:
    write to the socket.
 2. A broken connection fails every unanswered call with ConnectionLost. Nothing is ever sent twice.
 3. Reconnecting is explicit (`connect`) and raises `generation`, so that an owner can see that its picture of what the
-   server did is void.
+   server did is void. Behind Sentinels it asks them anew, and takes only a server that calls itself primary.
+4. A server that answers READONLY is a primary no more: the connection is as good as broken, and is broken.
 
 The socket is read by an asyncio.Protocol that feeds hiredis, not through redis-py's Connection: its read_response wants a
 reader task with an owner and a timeout each, and a cancelled read costs the connection. A call takes 2.5 µs of client CPU
@@ -20,18 +21,23 @@ from typing import Any, cast
 
 import hiredis
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
     NoPermissionError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
+    TryAgainError,
 )
 
 from fleet.errors import ConnectionLost, Unreachable
-from fleet.redis_connection import SOCKET_TIMEOUT_S, Address, address, explain, open_transport
+from fleet.redis_connection import SOCKET_TIMEOUT_S, Address, Finder, explain, finder, open_transport
 
 MAX_IN_FLIGHT = 256  # unanswered commands on the socket; at ~50 µs each the last waits ~13 ms
 
@@ -44,7 +50,11 @@ _ERRORS: dict[str, type[RedisError]] = {
     "NOPERM": NoPermissionError,
     "NOAUTH": AuthenticationError,
     "WRONGPASS": AuthenticationError,
+    "TRYAGAIN": TryAgainError,
+    "CLUSTERDOWN": ClusterDownError,
+    "MASTERDOWN": MasterDownError,
 }
+_REDIRECTIONS: dict[str, type[AskError]] = {"MOVED": MovedError, "ASK": AskError}  # made of what follows the word
 
 
 def pack(*parts: str | int | bytes) -> bytes:
@@ -54,7 +64,12 @@ def pack(*parts: str | int | bytes) -> bytes:
 
 
 def _reply_error(text: str) -> Exception:
-    return _ERRORS.get(text.partition(" ")[0], ResponseError)(text)
+    word, _, rest = text.partition(" ")
+    if word in _REDIRECTIONS:
+        return _REDIRECTIONS[word](rest)
+    if "-READONLY " in text:  # Redis 6.2 tells errors of a script's commands in an ERR of its own
+        return ReadOnlyError(text)
+    return _ERRORS.get(word, ResponseError)(text)
 
 
 class _Wire(asyncio.Protocol):
@@ -115,6 +130,10 @@ class _Wire(asyncio.Protocol):
                 future, _ = unanswered.popleft()
                 if future.done():  # its caller was cancelled; the command was carried out all the same
                     continue
+                if isinstance(reply, ReadOnlyError):
+                    self.abort("the server has become a replica; this was not carried out")
+                    future.set_exception(self._broken())
+                    return
                 if isinstance(reply, Exception):
                     future.set_exception(reply)
                 else:
@@ -147,6 +166,9 @@ class _Wire(asyncio.Protocol):
         self._fail(str(exc) if exc else "the server closed the connection")
         if not self._closed.done():
             self._closed.set_result(None)
+
+    def _broken(self) -> ConnectionLost:
+        return self.lost or ConnectionLost(f"{self.shown}: connection lost")
 
     async def closed(self) -> None:
         await asyncio.shield(self._closed)
@@ -181,7 +203,8 @@ class OrderedConnection:
     ) -> None:
         self.generation = 0
         self.name = name
-        self._to: Address = address(url)
+        self._finder: Finder = finder(url, name)
+        self._to: Address = self._finder.last
         self._max_in_flight = max_in_flight
         self._reply_timeout_s = reply_timeout_s
         self._wire: _Wire | None = None
@@ -205,6 +228,7 @@ class OrderedConnection:
         async with self._connecting:
             if self.connected:
                 return
+            self._to = await self._finder.find()
             wire = await open_transport(self._to, lambda: _Wire(self._to.shown))
             wire.limit(self._max_in_flight, self._reply_timeout_s)
             try:
@@ -227,9 +251,15 @@ class OrderedConnection:
             answers.append(wire.send(pack("SELECT", to.database)))
         answers.append(wire.send(pack("CLIENT", "SETNAME", self.name)))
         answers.append(wire.send(pack("PING")))
+        if self._finder.wants_primary:
+            answers.append(wire.send(pack("ROLE")))
         try:
             for answer in answers:
                 await answer
+            if self._finder.wants_primary and answers[-1].result()[0] != b"master":
+                raise Unreachable(
+                    f"{to.shown}: {to.host}:{to.port} is a replica, and the sentinels name it as primary yet"
+                )
         finally:
             for answer in answers:
                 if answer.done() and not answer.cancelled():

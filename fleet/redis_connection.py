@@ -14,60 +14,23 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import redis.asyncio
-from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from fleet.config import Settings, redact_url
 from fleet.errors import ConfigError, FleetError, Unreachable
+from fleet.redis_cluster import ClusterClient
+from fleet.redis_sockets import KEEPING_CANCELLATIONS, OF_PRIMARY, SentinelPool, Sentinels
+from fleet.redis_url import Form, HostPort, RedisUrl, parse_redis_url
 
 CONNECT_TIMEOUT_S = 3.0  # below the lease time: a daemon that cannot connect must know it while it still has its leases
 SOCKET_TIMEOUT_S = 5.0  # a healthy Redis answers within milliseconds; a fork or a full disk may take seconds
 HEALTH_CHECK_S = 10  # a pooled connection idle for longer is proved by PING before it is used
-MIN_VERSION = (6, 2)  # XTRIM MINID
-
-_LATER = ("redis+sentinel", "redis+cluster", "rediss+cluster")
-
 P = TypeVar("P", bound=asyncio.Protocol)
-
-
-class _KeepsCancellations:
-    """redis-py writes inside asyncio.wait_for, which before Python 3.12 drops a cancellation that comes with the end of the
-    write (gh-86296): the task would go on for ever. Here it is seen and raised after all."""
-
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        task = asyncio.current_task()
-        before = task.cancelling() if task else 0
-        if before:
-            await asyncio.sleep(
-                0
-            )  # one that was asked for while the task ran is delivered here: inside it could be dropped
-        await super().send_packed_command(command, check_health)  # type: ignore[misc]
-        if task and task.cancelling() > before:
-            await self.disconnect(nowait=True)  # type: ignore[attr-defined]  # the answer will not be read
-            raise asyncio.CancelledError
-
-
-class _Connection(_KeepsCancellations, Connection):
-    pass
-
-
-class _SSLConnection(_KeepsCancellations, SSLConnection):
-    pass
-
-
-class _UnixDomainSocketConnection(_KeepsCancellations, UnixDomainSocketConnection):
-    pass
-
-
-_CONNECTIONS: dict[type[Any], type[Any]] = {
-    Connection: _Connection,
-    SSLConnection: _SSLConnection,
-    UnixDomainSocketConnection: _UnixDomainSocketConnection,
-}
 
 
 class Address(NamedTuple):
@@ -86,13 +49,34 @@ class Address(NamedTuple):
 def connect(settings: Settings, *, name: str = "fleet") -> redis.asyncio.Redis:
     """A client with a pool; replies are bytes. It connects at its first command. Raises ConfigError for the URL.
 
+    Behind Sentinels it talks to the primary of the moment; on a Cluster every command goes to the node of its key.
     `name` shows in CLIENT LIST.
     """
-    return redis.asyncio.Redis.from_pool(_pool(settings.redis_url.get_secret_value(), name))
+    url = parse_redis_url(settings.redis_url.get_secret_value())
+    match url.form:
+        case Form.SERVER:
+            return redis.asyncio.Redis.from_pool(_pool(url.url, name))
+        case Form.SENTINEL:
+            return redis.asyncio.Redis.from_pool(_sentinel_pool(url, name))
+        case Form.CLUSTER:
+            return ClusterClient(url.hosts, lambda at: redis.asyncio.Redis.from_pool(_pool(url.of_server(at), name)))
+
+
+def client_of_server(url: RedisUrl, at: HostPort, *, name: str = "fleet") -> redis.asyncio.Redis:
+    """A pooled client of one server of a topology, whatever its role."""
+    return redis.asyncio.Redis.from_pool(_pool(url.of_server(at), name))
+
+
+def sentinels_of(url: RedisUrl, name: str) -> Sentinels:
+    """Who asks the sentinels of a URL."""
+    clients = [redis.asyncio.Redis.from_pool(_pool(url.of_sentinel(at), name)) for at in url.hosts]
+    return Sentinels(clients, url.service, redact_url(url.url))
 
 
 def address(url: str) -> Address:
     """Take a redis://, rediss:// or unix:// URL apart, by redis-py's rules. Raises ConfigError."""
+    if parse_redis_url(url).form is not Form.SERVER:
+        raise ConfigError(f"{redact_url(url)}: expected the URL of one server")
     connection: Any = _pool(url, "fleet").make_connection()  # type: ignore[no-untyped-call]
     is_unix = isinstance(connection, UnixDomainSocketConnection)
     return Address(
@@ -107,6 +91,39 @@ def address(url: str) -> Address:
     )
 
 
+class Finder:
+    """Where to connect to, asked before each connection: the one server of a URL, or whom the sentinels name.
+
+    `last` is what was found last. `wants_primary`: what is found may be wrong, ROLE must be asked there.
+    """
+
+    def __init__(self, url: RedisUrl, name: str) -> None:
+        if url.form is Form.CLUSTER:
+            raise ConfigError(f"{redact_url(url.url)}: a Cluster has no one server; see fleet.ordered_cluster.ordered")
+        self.wants_primary = url.form is Form.SENTINEL
+        self._url = url
+        self._name = name
+        self.last = self._at(url.hosts[0]) if self.wants_primary else address(url.url)
+
+    def _at(self, at: HostPort) -> Address:
+        return address(self._url.of_server(at))._replace(shown=redact_url(self._url.url))
+
+    async def find(self) -> Address:
+        """Raises Unreachable."""
+        if self.wants_primary:
+            sentinels = sentinels_of(self._url, self._name)
+            try:
+                self.last = self._at(await sentinels.primary())
+            finally:
+                await sentinels.aclose()
+        return self.last
+
+
+def finder(url: str, name: str) -> Finder:
+    """Who finds the server of a URL. Raises ConfigError."""
+    return Finder(parse_redis_url(url), name)
+
+
 async def open_transport(to: Address, protocol: Callable[[], P]) -> P:
     """Open a socket (TLS where the address says so) for a protocol of ours. Raises Unreachable."""
     loop = asyncio.get_running_loop()
@@ -119,37 +136,6 @@ async def open_transport(to: Address, protocol: Callable[[], P]) -> P:
     except (OSError, TimeoutError) as error:
         raise explain(error, to.shown) from error
     return wire
-
-
-async def check(client: redis.asyncio.Redis, settings: Settings) -> str:
-    """Prove that the server answers and can carry a fleet; returns its version.
-
-    Raises Unreachable (no answer, login refused) or ConfigError (too old, may evict).
-    """
-    shown = redact_url(settings.redis_url.get_secret_value())
-    try:
-        await client.ping()
-        version = str((await client.info("server"))["redis_version"])
-        policy = await _eviction_policy(client)
-    except (RedisError, OSError, UnicodeDecodeError, KeyError) as error:
-        raise explain(error, shown) from error
-    if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
-        raise ConfigError(f"{shown}: Redis {version}, need 6.2 or newer (or Valkey)")
-    if policy != "noeviction":
-        raise ConfigError(
-            f"{shown}: maxmemory-policy is {policy}, books and leases could be evicted; "
-            "run: redis-cli config set maxmemory-policy noeviction"
-        )
-    return version
-
-
-async def _eviction_policy(client: redis.asyncio.Redis) -> str:
-    try:
-        answer: dict[Any, Any] = await client.config_get("maxmemory-policy")
-        policy = answer.get("maxmemory-policy", answer.get(b"maxmemory-policy", ""))
-    except (NoPermissionError, ResponseError):  # an ACL, or a provider that hides CONFIG
-        policy = (await client.info("memory"))["maxmemory_policy"]
-    return policy.decode() if isinstance(policy, bytes) else str(policy)
 
 
 def explain(error: BaseException, shown: str) -> FleetError:
@@ -192,8 +178,6 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 def _pool(url: str, name: str) -> ConnectionPool:
     scheme = url.partition("://")[0]
-    if scheme in _LATER:
-        raise ConfigError(f"FLEET_REDIS_URL: {scheme}:// comes with a later version; use redis:// or rediss://")
     try:
         pool = ConnectionPool.from_url(
             url,
@@ -208,5 +192,15 @@ def _pool(url: str, name: str) -> ConnectionPool:
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"FLEET_REDIS_URL {redact_url(url)}: {error}") from error
-    pool.connection_class = _CONNECTIONS[pool.connection_class]
+    pool.connection_class = KEEPING_CANCELLATIONS[pool.connection_class]
     return pool
+
+
+def _sentinel_pool(url: RedisUrl, name: str) -> SentinelPool:
+    plain = _pool(url.of_server(url.hosts[0]), name)  # redis-py's reading of the options; the address is found later
+    return SentinelPool(
+        sentinels_of(url, name),
+        connection_class=OF_PRIMARY[plain.connection_class],
+        max_connections=plain.max_connections,
+        **plain.connection_kwargs,
+    )

@@ -1,10 +1,12 @@
 """The only EVALSHA: every Lua verb as a typed function. What a verb guarantees is said at the head of its file in lua/.
 
-All verbs run on a pooled client (redis.asyncio.Redis) or on an OrderedConnection. A script the server does not know
-(NOSCRIPT: flushed, restarted, failed over) was not executed at all; it is loaded and asked once more, here and nowhere
-else. Errors: redis-py's own from a pooled client; ConnectionLost from an OrderedConnection.
+All verbs run on a pooled client (redis.asyncio.Redis) or on an ordered connection; on a Cluster both find the node of the
+first key. A script the server does not know (NOSCRIPT: flushed, restarted, failed over, a slot that moved) was not executed
+at all; it is loaded at that node and asked once more, here and nowhere else. Errors: redis-py's own from a pooled client;
+ConnectionLost from an ordered connection, also where a primary that has become a replica refused to write.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
@@ -17,10 +19,12 @@ from redis.exceptions import NoScriptError
 from fleet.cell import Cell
 from fleet.keys import Keys
 from fleet.ordered import OrderedConnection, pack
+from fleet.ordered_cluster import Ordered, OrderedCluster
 from fleet.pair import Pair
+from fleet.redis_cluster import ClusterClient, run_on
 from fleet.script_source import Script, load_script
 
-Connection = redis.asyncio.Redis | OrderedConnection
+Connection = redis.asyncio.Redis | Ordered
 Key = str | bytes
 DEAD_GROUP_MS = 600_000  # DESIGN §5, 7: a reader group unseen for ten minutes holds nothing back
 
@@ -188,7 +192,7 @@ def _book_keys(keys: Keys, pair: Pair) -> tuple[bytes, bytes, bytes]:
 
 
 async def publish(
-    connection: OrderedConnection, keys: Keys, shard: int, book_ttl_ms: int, lines: Sequence[PublishLine]
+    connection: Ordered, keys: Keys, shard: int, book_ttl_ms: int, lines: Sequence[PublishLine]
 ) -> list[Verdict]:
     """Append and flush many pairs of one shard; a verdict a line, in order. All pairs must be of that shard."""
     named = [*_shard_keys(keys, shard)]
@@ -336,35 +340,50 @@ def _refused(reply: Any) -> Refused | None:
     return None if reply[0] == b"OK" else Refused(int(reply[1]), reply[0] == b"BANNED")
 
 
-async def load_all(redis: Connection) -> None:
-    """Load every script, so that the first calls need no second try."""
-    for script in SCRIPTS:
-        await _load(redis, script)
-
-
-async def _load(redis: Connection, script: Script) -> None:
-    if isinstance(redis, OrderedConnection):
-        await redis.call(pack("SCRIPT", "LOAD", script.text))
-    else:
-        await redis.execute_command("SCRIPT LOAD", script.text)  # type: ignore[no-untyped-call]
+async def load_all(redis: redis.asyncio.Redis | OrderedConnection) -> None:
+    """Load every script, so that the first calls need no second try. On a Cluster, at every primary there is now."""
+    nodes = list((await redis.primaries()).values()) if isinstance(redis, ClusterClient) else [redis]
+    for node in nodes:
+        for script in SCRIPTS:
+            if isinstance(node, OrderedConnection):
+                await node.call(pack("SCRIPT", "LOAD", script.text))
+            else:
+                await node.script_load(script.text)
 
 
 async def _run(redis: Connection, script: Script, keys: Sequence[Key], args: Sequence[str | int | bytes]) -> Any:
-    if isinstance(redis, OrderedConnection):
-        packed = pack("EVALSHA", script.sha, len(keys), *keys, *args)
-        try:
-            return await redis.call(packed)
-        except NoScriptError:
-            # Both in one turn: whoever asks after us on this connection finds the script loaded.
-            loaded, reply = redis.send(pack("SCRIPT", "LOAD", script.text)), redis.send(packed)
-            await loaded
-            return await reply
     command = ("EVALSHA", script.sha, len(keys), *keys, *args)
+    if isinstance(redis, OrderedConnection):
+        return await _in_order(redis, script, pack(*command))
+    if isinstance(redis, OrderedCluster):
+        packed = pack(*command)
+        return await redis.run(keys[0], lambda node, asking: _in_order(node, script, packed, asking=asking))
+    if isinstance(redis, ClusterClient):
+        return await redis.on_node_of(keys[0], lambda node, asking: _pooled(node, script, command, asking=asking))
+    return await _pooled(redis, script, command)
+
+
+_ASKING = pack("ASKING")
+
+
+async def _in_order(node: OrderedConnection, script: Script, packed: bytes, *, asking: bool = False) -> Any:
+    parts = (_ASKING, packed) if asking else (packed,)
     try:
-        return await redis.execute_command(*command)  # type: ignore[no-untyped-call]
+        if not asking:
+            return await node.call(packed)
+        return (await asyncio.gather(*[node.send(part) for part in parts]))[-1]
     except NoScriptError:
-        await _load(redis, script)
-        return await redis.execute_command(*command)  # type: ignore[no-untyped-call]
+        # All in one turn: whoever asks after us on this connection finds the script loaded.
+        load = pack("SCRIPT", "LOAD", script.text)
+        return (await asyncio.gather(*[node.send(part) for part in (load, *parts)]))[-1]
+
+
+async def _pooled(node: redis.asyncio.Redis, script: Script, command: tuple[Any, ...], *, asking: bool = False) -> Any:
+    try:
+        return await run_on(node, command, {}, asking=asking)
+    except NoScriptError:
+        await node.execute_command("SCRIPT LOAD", script.text)  # type: ignore[no-untyped-call]
+        return await run_on(node, command, {}, asking=asking)
 
 
 def _unexpected(script: Script, reply: Any) -> RuntimeError:

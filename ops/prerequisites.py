@@ -6,7 +6,8 @@ from books.wire import WIRE_VERSION
 from fleet.config import Settings
 from fleet.keys import Keys
 from fleet.layout import join_layout
-from fleet.redis_connection import check, connect
+from fleet.redis_check import check
+from fleet.redis_connection import connect
 from fleet.sql import engine as sql_engine
 from fleet.tasks import TaskStore
 

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import asynch
 import pytest
@@ -24,6 +25,9 @@ from ops.embedded.process import free_port as choose_free_port
 from ops.embedded.redis import EmbeddedRedis
 from ops.embedded.server import EmbeddedServer
 from tests.support.leaks import find_leaked_keys
+from tests.support.redis_cluster import RedisCluster, start_cluster
+from tests.support.redis_failover import FailoverPair, start_failover
+from tests.support.redis_sentinel import SentinelSetup, start_sentinel
 from tests.support.waiting import wait_until as wait_until_true
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -32,6 +36,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 KEPT_SETTINGS = {"FLEET_RECORDED", "FLEET_CHAOS_SCALE"}
 
 OwnRedis = Callable[..., Awaitable[EmbeddedRedis]]
+OwnCluster = Callable[..., Awaitable[RedisCluster]]
+OwnSentinel = Callable[..., Awaitable[SentinelSetup]]
+OwnFailover = Callable[[], Awaitable[FailoverPair]]
 OwnMariaDB = Callable[[], Awaitable[MariaDB]]
 OwnClickHouse = Callable[[], Awaitable[EmbeddedClickHouse]]
 
@@ -131,6 +138,57 @@ async def own_redis(new_directory: Callable[[str], Path]) -> AsyncIterator[OwnRe
             server = EmbeddedRedis(new_directory("redis"), settings=settings, **options)
             await begin(stack, server)
             return server
+
+        yield start
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def cluster_server(server_directory: Path) -> AsyncIterator[RedisCluster]:
+    """The session's Redis Cluster, three primaries. To move slots or kill nodes take `own_cluster`."""
+
+    def directory(name: str) -> Path:
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=server_directory))
+
+    async with AsyncExitStack() as stack:
+        yield await start_cluster(stack, begin, directory)
+
+
+@pytest.fixture
+async def cluster(cluster_server: RedisCluster) -> RedisCluster:
+    """A real Redis Cluster, empty and without scripts: `.url`, `.node_of(key)`."""
+    await cluster_server.empty()
+    return cluster_server
+
+
+@pytest.fixture
+async def own_cluster(new_directory: Callable[[str], Path]) -> AsyncIterator[OwnCluster]:
+    """`await own_cluster(replicas=1)`: a private cluster, whose nodes may be killed and whose slots may be moved."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**options: Any) -> RedisCluster:
+            return await start_cluster(stack, begin, new_directory, **options)
+
+        yield start
+
+
+@pytest.fixture
+async def own_sentinel(new_directory: Callable[[str], Path]) -> AsyncIterator[OwnSentinel]:
+    """`await own_sentinel()`: a private primary, replica and three sentinels: `.primary.kill()`, `.promoted()`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**options: Any) -> SentinelSetup:
+            return await start_sentinel(stack, begin, new_directory, **options)
+
+        yield start
+
+
+@pytest.fixture
+async def own_failover(new_directory: Callable[[str], Path]) -> AsyncIterator[OwnFailover]:
+    """`await own_failover()`: a primary and a replica behind one address, for a failover that loses a tail."""
+    async with AsyncExitStack() as stack:
+
+        async def start() -> FailoverPair:
+            return await start_failover(stack, begin, new_directory)
 
         yield start
 

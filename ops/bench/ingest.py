@@ -27,7 +27,8 @@ from fleet.keys import Keys
 from fleet.layout import join_layout
 from fleet.lease import LeaseKeeper
 from fleet.pair import Pair
-from fleet.redis_connection import check, connect
+from fleet.redis_check import check
+from fleet.redis_connection import connect
 from fleet.tasks import Task, TaskSet
 from ops.bench.load import IDS_A_MESSAGE, PACED_PER_S, symbols
 from ops.embedded.process import ServerProcess, free_port

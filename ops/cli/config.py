@@ -45,7 +45,7 @@ def check() -> None:
     known = config.load()
     from fleet import redis_connection, sql
 
-    redis_connection.address(known.redis_url.get_secret_value())
+    redis_connection.connect(known)  # nothing is sent before its first command
     if known.database_url is not None:
         sql.engine(known)
     if known.clickhouse_url is not None:

@@ -35,10 +35,17 @@ def settings(**flags: Any) -> "Settings":
 
 def _secrets(known: "Settings") -> list[str]:
     """Passwords and tokens, as they are written and as they are sent."""
-    from urllib.parse import unquote, urlsplit
+    from urllib.parse import parse_qs, unquote, urlsplit
 
     urls = [url.get_secret_value() for url in (known.redis_url, known.database_url, known.clickhouse_url) if url]
     found = [password for url in urls if (password := urlsplit(url).password)]
+    found += [
+        word
+        for url in urls
+        for name, words in parse_qs(urlsplit(url).query).items()
+        if "password" in name
+        for word in words
+    ]
     found += [unquote(password) for password in found]
     return [*found, known.api_token.get_secret_value()] if known.api_token else found
 

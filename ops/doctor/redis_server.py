@@ -12,7 +12,8 @@ from fleet import clock
 from fleet.config import Settings, redact_url
 from fleet.errors import FleetError
 from fleet.keys import KEY_VERSION, Keys
-from fleet.redis_connection import MIN_VERSION, connect, explain
+from fleet.redis_check import MIN_VERSION
+from fleet.redis_connection import connect, explain
 from ops.doctor.check import Check, Verdict, by_limits, fail, failed, ok, warn
 from ops.doctor.redis_rights import check_rights, check_scripts
 

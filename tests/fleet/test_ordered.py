@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
+from redis.exceptions import AskError, MovedError, NoScriptError, ResponseError, TryAgainError
 
 from fleet.errors import ConfigError, ConnectionLost, Unreachable
 from fleet.ordered import OrderedConnection, pack
@@ -74,8 +74,25 @@ async def test_an_error_is_raised_by_its_own_call_only(ordered: OrderedConnectio
 async def test_errors_have_their_types(ordered: OrderedConnection) -> None:
     with pytest.raises(NoScriptError):
         await ordered.call(pack("EVALSHA", "0" * 40, 0))
-    with pytest.raises(ReadOnlyError):
-        await ordered.call(pack("EVAL", "return redis.error_reply('READONLY replica')", 0))
+    for word, kind in (
+        ("MOVED 7 10.0.0.1:7000", MovedError),
+        ("ASK 7 10.0.0.1:7000", AskError),
+        ("TRYAGAIN x", TryAgainError),
+    ):
+        with pytest.raises(kind) as caught:
+            await ordered.call(pack("EVAL", f"return redis.error_reply('{word}')", 0))
+        assert getattr(caught.value, "node_addr", None) in {None, ("10.0.0.1", 7000)}
+
+
+@pytest.mark.parametrize("said", ["READONLY replica", "ERR Error running script: -READONLY replica"])
+async def test_a_primary_that_has_become_a_replica_is_a_lost_connection(ordered: OrderedConnection, said: str) -> None:
+    refused, after = (
+        ordered.send(packed) for packed in (pack("EVAL", f"return redis.error_reply('{said}')", 0), pack("PING"))
+    )
+    for answer in (refused, after):
+        with pytest.raises(ConnectionLost, match="the server has become a replica"):
+            await answer
+    assert not ordered.connected
 
 
 async def test_a_killed_connection_fails_all_calls_in_flight_and_nothing_is_sent_again(
@@ -226,8 +243,8 @@ async def test_a_server_that_is_no_redis_is_told() -> None:
         await answered.wait()
 
 
-def test_a_url_of_a_later_version_is_refused() -> None:
-    with pytest.raises(ConfigError, match="comes with a later version"):
+def test_a_cluster_is_not_one_connection() -> None:
+    with pytest.raises(ConfigError, match="a Cluster has no one server"):
         OrderedConnection("redis+cluster://127.0.0.1")
 
 

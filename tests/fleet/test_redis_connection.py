@@ -12,7 +12,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from fleet import redis_connection
 from fleet.config import Settings
 from fleet.errors import ConfigError, Unreachable
-from fleet.redis_connection import address, check, connect, explain
+from fleet.redis_check import check
+from fleet.redis_connection import address, connect, explain
 
 
 def settings(url: str) -> Settings:
@@ -111,12 +112,6 @@ def test_errors_are_one_line_for_people(error: Exception, text: str) -> None:
     told = str(explain(error, "redis://host"))
     assert told.startswith("redis://host: ")
     assert text in told
-
-
-@pytest.mark.parametrize("scheme", ["redis+sentinel", "redis+cluster", "rediss+cluster"])
-def test_schemes_of_a_later_version_are_refused_with_the_mend(scheme: str) -> None:
-    with pytest.raises(ConfigError, match="comes with a later version; use redis:// or rediss://"):
-        connect(settings(f"{scheme}://host"))
 
 
 def test_a_url_that_cannot_be_right_is_refused_without_its_password() -> None:

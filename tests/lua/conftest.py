@@ -1,22 +1,22 @@
-"""Fixtures of the tests of the Lua verbs."""
+"""Fixtures of the tests of the Lua verbs: each test runs on one server and on a Cluster."""
 
 from collections.abc import AsyncIterator
 
 import pytest
-import redis.asyncio
 
-from fleet.ordered import OrderedConnection
+from tests.support.any_redis import connected
 from tests.support.desk import Desk
 
 
-@pytest.fixture
-async def connection(redis_url: str) -> AsyncIterator[OrderedConnection]:
-    ordered = OrderedConnection(redis_url)
-    await ordered.connect()
-    yield ordered
-    await ordered.close()
+@pytest.fixture(params=["server", "cluster"])
+def topology(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty Redis, of each form in turn."""
+    if request.param == "server":
+        return str(request.getfixturevalue("redis_url"))
+    return str(request.getfixturevalue("cluster").url)
 
 
 @pytest.fixture
-def desk(redis: redis.asyncio.Redis, connection: OrderedConnection) -> Desk:
-    return Desk(redis, connection)
+async def desk(topology: str) -> AsyncIterator[Desk]:
+    async with connected(topology) as (client, connection):
+        yield Desk(client, connection)

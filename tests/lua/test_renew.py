@@ -36,7 +36,7 @@ async def test_an_older_token_of_the_same_holder_is_lost(desk: Desk) -> None:
 
 
 async def test_thousands_of_leases_in_one_call(desk: Desk) -> None:
-    leases = [f"lease:{i}" for i in range(2500)]
+    leases = [f"lease:{i}:{{00}}" for i in range(2500)]
     await desk.redis.mset(dict.fromkeys(leases[:-1], "1 a"))
     lost = await scripts.renew(desk.connection, leases=leases, values=["1 a"] * 2500, ttl_ms=9000)
     assert lost == [2499]

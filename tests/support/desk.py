@@ -9,7 +9,7 @@ from books.events import Delta, Levels, Mark, Reset, ResetReason, Snapshot, Snap
 from books.wire import encode
 from fleet import scripts
 from fleet.keys import Keys
-from fleet.ordered import OrderedConnection
+from fleet.ordered_cluster import Ordered
 from fleet.pair import Pair
 from fleet.scripts import Granted, PublishLine, Verdict, Word
 
@@ -39,7 +39,7 @@ def mark() -> list[str | bytes]:
 class Desk:
     """One shard of a fleet, its owner's connection, and eyes on what Redis holds."""
 
-    def __init__(self, client: redis.asyncio.Redis, connection: OrderedConnection) -> None:
+    def __init__(self, client: redis.asyncio.Redis, connection: Ordered) -> None:
         self.redis = client
         self.connection = connection
         self.keys = Keys("test", 1)

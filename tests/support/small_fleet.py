@@ -14,9 +14,10 @@ from fleet import clock, scripts
 from fleet.heartbeat import MemberRecord, make_identity
 from fleet.keys import Keys
 from fleet.layout import join_layout
-from fleet.ordered import OrderedConnection
+from fleet.ordered_cluster import Ordered
 from fleet.pair import Pair
 from fleet.scripts import Granted, PublishLine, Verdict, Word
+from tests.support.any_redis import connected
 
 LEASE_MS = 60_000  # longer than a test: nobody renews here
 BOOK_TTL_MS = 60_000
@@ -29,7 +30,7 @@ ASKS = {"65000.1": "0.5", "65010": "2", "70000.55": "0.001"}
 class SmallFleet:
     """`async with small_fleet(url) as fleet:` then `await fleet.own(pair)` and `await fleet.publish(pair, event)`."""
 
-    def __init__(self, client: redis.asyncio.Redis, connection: OrderedConnection, keys: Keys) -> None:
+    def __init__(self, client: redis.asyncio.Redis, connection: Ordered, keys: Keys) -> None:
         self.client = client
         self.keys = keys
         self._connection = connection
@@ -129,12 +130,7 @@ def delta(pair: Pair, bids: Mapping[str, str], asks: Mapping[str, str], sequence
 @contextlib.asynccontextmanager
 async def small_fleet(url: str, *, namespace: str = "", shards: int = 16) -> AsyncIterator[SmallFleet]:
     """A fleet in the Redis of `url`, its layout written."""
-    client, connection = redis.asyncio.Redis.from_url(url, protocol=2), OrderedConnection(url)
-    await connection.connect()
-    try:
+    async with connected(url) as (client, connection):
         keys = Keys(namespace, shards)
         await join_layout(client, keys, WIRE_VERSION)
         yield SmallFleet(client, connection, keys)
-    finally:
-        await connection.close()
-        await client.aclose()
