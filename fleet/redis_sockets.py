@@ -1,4 +1,5 @@
-"""redis-py's connections with what they lack: no cancellation gets lost; behind Sentinels, only a primary is talked to."""
+"""redis-py's connections with what they lack: no cancellation gets lost, a broken socket is always a ConnectionError; behind
+Sentinels, only a primary is talked to."""
 
 import asyncio
 import weakref
@@ -19,7 +20,10 @@ SENTINEL_TIMEOUT_S = 1.0  # one that answers later is not waited for: the others
 
 class _KeepsCancellations:
     """redis-py writes inside asyncio.wait_for, which before Python 3.12 drops a cancellation that comes with the end of the
-    write (gh-86296): the task would go on for ever. Here it is seen and raised after all."""
+    write (gh-86296): the task would go on for ever. Here it is seen and raised after all.
+
+    uvloop answers a write to a socket that was reset a moment ago with RuntimeError, which redis-py passes on as it is; nobody
+    takes that for an outage. Here it becomes the ConnectionError that it is."""
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         task = asyncio.current_task()
@@ -28,7 +32,11 @@ class _KeepsCancellations:
             await asyncio.sleep(
                 0
             )  # one that was asked for while the task ran is delivered here: inside it could be dropped
-        await super().send_packed_command(command, check_health)  # type: ignore[misc]
+        try:
+            await super().send_packed_command(command, check_health)  # type: ignore[misc]
+        except RuntimeError as error:
+            await self.disconnect(nowait=True)  # type: ignore[attr-defined]
+            raise RedisConnectionError(f"the connection was lost before the command was sent: {error}") from error
         if task and task.cancelling() > before:
             await self.disconnect(nowait=True)  # type: ignore[attr-defined]  # the answer will not be read
             raise asyncio.CancelledError
