@@ -15,6 +15,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from books.store import standing
 from fleet import clock
 from fleet.config import load
 from fleet.redis_connection import connect
@@ -234,17 +235,23 @@ async def _fail_over(
         await proxy.behave("copy", frozen=True)
         await asyncio.sleep(LOST_MS / 1000)
         await fleet.recorded()
+        ahead = await standing(fleet.redis, fleet.keys, fleet.pairs)
         moved = [pair for pair in tokens if fleet.owner_of(pair) not in (victim, None)]
         await primary.kill()
         await proxy.cut("copy")
         lost_ms = clock.mono_ms()
         await new.replicaof("NO", "ONE")
+        behind = await standing(new, fleet.keys, fleet.pairs)
         for door in ("seen", "used"):
             await proxy.target(door, replica.port)
         await proxy.cut("used")
         await proxy.cut("seen")
         await _back(fleet, result, lost_ms)
         await fleet.calm()
+        lost = sum(cell.n - cells[0].n for pair, (cell, _) in ahead.items() if cell and (cells := behind[pair])[0])
+        if not lost or not moved:
+            result.violations.append(f"the fault was none: {lost} entries and {len(moved)} owner changes were lost")
+        result.notes.append(f"the new server lacked the last {lost} entries")
         result.notes.append(f"{len(moved)} of {len(tokens)} pairs had new owners that the new server did not know")
         await _one_owner_at_a_time(fleet, result, at)
         result.notes.append("rows in ClickHouse are not part of this run: no monitor role")
