@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 MAKEFLAGS += --no-print-directory
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: help demo test lint format bench setup-servers clean
+.PHONY: help demo test lint format bench chaos setup-servers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ format: .venv/.has-dev ## rewrite the code as the linter wants it
 
 bench: .venv/.has-embedded ## measure: messages a second, CPU a message, latencies
 	@.venv/bin/fleet bench
+
+chaos: .venv/.has-embedded ## hurt a fleet in every way there is, small (FLEET_CHAOS_SCALE=full: 300 pairs; hours)
+	@.venv/bin/fleet chaos all $(if $(FLEET_CHAOS_SCALE),--scale $(FLEET_CHAOS_SCALE))
 
 setup-servers: ## install redis-server and MariaDB for the tests, where missing
 	@ops/setup/servers.sh

@@ -35,7 +35,8 @@ class Subscriber(Protocol):
 
 
 class Hold:
-    """What we are to one pair. `line` while WARM, and `duty`, what for; `until_ms`: the end of lingering; `offered_to`: our consent stands."""
+    """What we are to one pair. `line` while WARM, `duty` what for; `until_ms` the end of lingering; `offered_to` who may
+    take it."""
 
     __slots__ = (
         "duty",

@@ -30,8 +30,8 @@ class Pool:
     on_refused(pair, reason)     the pair cannot be had: unknown, or refused by the venue; it stays wanted and is tried again
                                  when the instruments were refreshed
     on_sample(venue, market, frame, reason)    a message that could not be read
-    borrow(pair)                 the pair's book as another daemon publishes it now, in place of a request; a Failure: not yet, ask
-                                 again later; None: ask the venue
+    borrow(pair)                 the pair's book as another daemon publishes it now, in place of a request; a Failure: there is
+                                 none yet, ask again later; None: ask the venue
     """
 
     def __init__(

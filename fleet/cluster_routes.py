@@ -29,6 +29,10 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
+class Unreached(Exception):
+    """No connection to the node could be opened: nothing was sent."""
+
+
 class NotServed(Exception):
     """Nothing was carried out: no node served the slot for PATIENCE_S, or none could be asked who does."""
 
@@ -44,6 +48,7 @@ class Routes(Generic[N]):
     ) -> None:
         self.map: ClusterMap | None = None
         self.refreshes = 0
+        self.refusals = 0  # answers that said: not here, not now
         self._seeds = tuple(seeds)
         self._node_at = node_at
         self._ask_slots = ask_slots
@@ -114,9 +119,16 @@ class Routes(Generic[N]):
             except (TryAgainError, ClusterDownError) as error:
                 why, asking, told = one_line(error), False, None
                 self.suspect()
+            except Unreached as error:
+                why, asking, told = one_line(error), False, None
+                if (await self.refresh()).owner(slot) == address:
+                    raise NotServed(
+                        why
+                    ) from error  # who waits for a failover is the caller: others wait behind this call
             except _LOST:
                 self.suspect()
                 raise
+            self.refusals += 1
             if loop.time() + pause_s > deadline:
                 raise NotServed(f"the Cluster did not serve slot {slot} for {PATIENCE_S:g} s: {why}")
             await asyncio.sleep(pause_s)

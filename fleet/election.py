@@ -6,7 +6,9 @@ that both believe to lead for a moment do no harm.
 
 import asyncio
 import logging
+from typing import Any
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from fleet import scripts
@@ -23,16 +25,26 @@ class Election:
 
     name = "election"
 
-    def __init__(self, redis: scripts.Connection, keys: Keys, *, member: str, lease_ms: int, mono_ms: MonoMs) -> None:
+    def __init__(self, redis: Redis, keys: Keys, *, member: str, lease_ms: int, mono_ms: MonoMs) -> None:
         self.term = 0
         self.leader = ""
         self.failures = 0
+        self._highest = 0
         self._redis = redis
         self._keys = keys
         self._member = member
         self._lease_ms = lease_ms
         self._mono_ms = mono_ms
         self._until_ms = 0.0
+        self._aside = False
+        self._vacant_since_ms: float | None = None
+        self._woken = asyncio.Event()
+        self._asking = asyncio.Lock()
+
+    @property
+    def member(self) -> str:
+        """Who stands for election here."""
+        return self._member
 
     @property
     def is_leader(self) -> bool:
@@ -50,23 +62,66 @@ class Election:
                 self.failures += 1
             else:
                 self.failures = 0
-            await asyncio.sleep(self._lease_ms / 4000)
+            try:
+                async with asyncio.timeout(self._lease_ms / 4000):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+            self._woken.clear()
 
     async def ask(self) -> bool:
         """Become or stay leader, or learn who is; whether we lead. Raises what the connection raises."""
+        async with self._asking:
+            if self._aside and not self.is_leader and not await self._nobody_else():
+                return False
+            sent_ms = self._mono_ms()
+            answer = await scripts.elect(
+                self._redis, self._keys, member=self._member, ttl_ms=self._lease_ms, floor=self._highest
+            )
+            if answer.leader == self._member:
+                self._until_ms = sent_ms + self._lease_ms * 3 / 4
+            if (answer.leader, answer.term) != (self.leader, self.term):
+                log.info("election: %s leads, term %d", answer.leader, answer.term)
+            self.leader, self.term = answer.leader, answer.term
+            self._highest = max(self._highest, self.term)
+            return self.is_leader
+
+    async def _nobody_else(self) -> bool:
+        """Whether the fleet has been without a leader for a whole lease: then one that stands aside is better than none."""
         sent_ms = self._mono_ms()
-        answer = await scripts.elect(self._redis, self._keys, member=self._member, ttl_ms=self._lease_ms)
-        if answer.leader == self._member:
-            self._until_ms = sent_ms + self._lease_ms * 3 / 4
-        if (answer.leader, answer.term) != (self.leader, self.term):
-            log.info("election: %s leads, term %d", answer.leader, answer.term)
-        self.leader, self.term = answer.leader, answer.term
-        return self.is_leader
+        held = await self._get_leader()
+        if held is None:
+            self.leader = ""
+            if self._vacant_since_ms is None:
+                self._vacant_since_ms = sent_ms
+            return sent_ms - self._vacant_since_ms >= self._lease_ms
+        self._vacant_since_ms = None
+        term, _, self.leader = held.decode().partition(" ")
+        self.term = int(term)
+        self._highest = max(self._highest, self.term)
+        return False
+
+    async def _get_leader(self) -> bytes | None:
+        answer: Any = await self._redis.get(self._keys.leader())
+        return None if answer is None else bytes(answer)
+
+    async def stand_aside(self) -> None:
+        """Let another lead at once, and leave it to others from now on. Raises what the connection raises, and stands aside
+        all the same."""
+        self._aside = True
+        await self.resign()
+
+    def stand_again(self) -> None:
+        """Undo `stand_aside`."""
+        self._aside, self._vacant_since_ms = False, None
+        self._woken.set()
 
     async def resign(self) -> None:
         """Let another lead at once. Does nothing when somebody else does. Raises what the connection raises."""
         self._until_ms = 0.0
-        if self.leader == self._member:
-            value = scripts.lease_value(self.term, self._member)
-            await scripts.release(self._redis, lease=self._keys.leader(), value=value)
-            self.leader = ""
+        async with self._asking:  # an answer under way would make us leader again
+            self._until_ms = 0.0
+            if self.leader == self._member:
+                value = scripts.lease_value(self.term, self._member)
+                await scripts.release(self._redis, lease=self._keys.leader(), value=value)
+                self.leader = ""

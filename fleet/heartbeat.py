@@ -38,6 +38,8 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     egress         the address its venue budgets are shared behind
     port           of its metrics and status on its host, 0: none
     quiet          it takes no more work: draining or stopping
+    plans          version of the plans it follows (fleet.plan); 0: of a version that knows none, what it owns is left alone
+    standby        it keeps the pairs warm that it is the first heir of
     """
 
     id: str
@@ -54,6 +56,8 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     egress: str = ""
     port: int = 0
     quiet: bool = False
+    plans: int = 0
+    standby: bool = False
 
 
 def make_identity(host: str, pid: int, random: Random) -> str:

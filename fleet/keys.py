@@ -93,6 +93,23 @@ class Keys:
         """List of commands for a daemon; pushed by operators, popped by beat; expires."""
         return self._of_fleet(f"commands:{member}")
 
+    def plan(self) -> str:
+        """Hash, head of the plan: term, revision, written_ms, counts, and the revision of each member's orders; written by
+        write_plan; expires when no leader has refreshed it."""
+        return self._of_fleet("plan")
+
+    def orders(self, member: str) -> str:
+        """String, JSON: the orders of the plan that concern one daemon; written by write_plan; expires with the head."""
+        return self._of_fleet(f"plan:{member}")
+
+    def unplaced(self) -> str:
+        """Hash label → why the plan has no place for the pair; written by write_plan; expires with the head."""
+        return self._of_fleet("unplaced")
+
+    def moves(self) -> str:
+        """List of the last moves of the plan, JSON, newest first; written by write_plan; expires with the head."""
+        return self._of_fleet("moves")
+
     def lanes(self) -> str:
         """Hash, field lane → `token n - 0-0`: the fence cells of monitor lanes; permanent."""
         return self._of_fleet("lanes")

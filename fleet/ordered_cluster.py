@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from fleet.cluster_map import slot_of
-from fleet.cluster_routes import NotServed, Routes
+from fleet.cluster_routes import NotServed, Routes, Unreached
 from fleet.config import redact_url
 from fleet.errors import ConnectionLost, FleetError, Unreachable
 from fleet.ordered import MAX_IN_FLIGHT, OrderedConnection, pack
@@ -134,7 +134,7 @@ class OrderedCluster:
         try:
             await self._open(at)  # at once where it was connected to ask it for the map
         except Unreachable as error:
-            raise ConnectionLost(str(error)) from error
+            raise Unreached(str(error)) from error
 
     async def _drop_former(self, primaries: Sequence[HostPort]) -> None:
         """Close what is no primary any more: a failover, and what it lost nobody says. `connected` is false from now on."""

@@ -39,11 +39,14 @@ _TRIM = load_script("trim", ("stream",), ("retain_ms", "maxlen", "dead_group_ms"
 _BEAT = load_script(
     "beat", ("members", "record", "commands", "pair_state"), ("member", "record", "pair_state", "ttl_ms", "come*")
 )
-_ELECT = load_script("elect", ("leader", "term"), ("member", "ttl_ms"))
+_ELECT = load_script("elect", ("leader", "term"), ("member", "ttl_ms", "floor"))
+_WRITE_PLAN = load_script(
+    "write_plan", ("leader", "head", "unplaced", "moves", "plan*"), ("value", "ttl_ms", "retain", "rows", "text*")
+)
 _BUDGET = load_script("budget", ("bucket",), ("capacity", "refill_per_s", "cost", "ban_ms"))
 
 SCRIPTS: tuple[Script, ...] = (
-    _ACQUIRE, _RENEW, _RELEASE, _OFFER, _PUBLISH, _TOUCH, _STALE, _TRIM, _BEAT, _ELECT, _BUDGET,
+    _ACQUIRE, _RENEW, _RELEASE, _OFFER, _PUBLISH, _TOUCH, _STALE, _TRIM, _BEAT, _ELECT, _WRITE_PLAN, _BUDGET,
 )  # fmt: skip
 
 
@@ -304,12 +307,36 @@ class Elected(NamedTuple):
     is_new: bool = False
 
 
-async def elect(redis: Connection, keys: Keys, *, member: str, ttl_ms: int) -> Elected:
-    """Become or stay leader, or learn who is."""
-    reply = await _run(redis, _ELECT, (keys.leader(), keys.term()), (member, ttl_ms))
+async def elect(redis: Connection, keys: Keys, *, member: str, ttl_ms: int, floor: int = 0) -> Elected:
+    """Become or stay leader, or learn who is. `floor`: the highest term ever seen, 0 if none."""
+    reply = await _run(redis, _ELECT, (keys.leader(), keys.term()), (member, ttl_ms, floor))
     if reply[0] == b"FOLLOWER":
         return Elected(reply[2].decode(), int(reply[1]))
     return Elected(member, int(reply[1]), reply[0] == b"ELECTED")
+
+
+KEEP_ORDERS, DELETE_ORDERS = "=", "-"  # in place of a text
+
+
+async def write_plan(
+    redis: Connection,
+    keys: Keys,
+    *,
+    leader: str,
+    ttl_ms: int,
+    retain: int,
+    orders: Mapping[str, str],
+    first: bool = False,
+    head: Sequence[str] = (),
+    unplaced: Sequence[str] = (),
+    moves: Sequence[str] = (),
+) -> int | None:
+    """A part of a plan, see lua/write_plan.lua. `leader` is `term member`; `orders`: member → its text, KEEP_ORDERS or
+    DELETE_ORDERS. Returns how many texts to keep were not there; None when another leads: nothing was written."""
+    named = (keys.leader(), keys.plan(), keys.unplaced(), keys.moves(), *(keys.orders(member) for member in orders))
+    rows = _pack_message((first, head, unplaced, moves))
+    reply = await _run(redis, _WRITE_PLAN, named, (leader, ttl_ms, retain, rows, *orders.values()))
+    return None if reply[0] == b"REFUSED" else int(reply[1])
 
 
 class Refused(NamedTuple):

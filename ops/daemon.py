@@ -10,10 +10,12 @@ from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from books.wire import WIRE_VERSION
+from feeds.ownership import Ownership
 from feeds.role import FeedRole
 from fleet import clock
 from fleet.config import Role, Settings
@@ -25,18 +27,23 @@ from fleet.keys import Keys
 from fleet.layout import join_layout
 from fleet.lease import Lease, LeaseKeeper, LossReason
 from fleet.logs import one_line
+from fleet.plan import PLAN_VERSION
+from fleet.plan_store import read_orders
+from fleet.planner import Planner
 from fleet.redis_connection import connect
 from fleet.sql import engine as sql_engine
 from fleet.supervisor import Part, Supervisor
 from fleet.tasks import TaskPoller, TaskStore
 from fleet.upkeep import Upkeep
 from monitor.role import MonitorRole
+from ops.planning import pairs_a_connection
 from ops.prerequisites import prove
 from trader.role import TraderRole
 
 log = logging.getLogger(__name__)
 
-MEMBERS_EVERY_S = 1.0
+MEMBERS_EVERY_S = 0.5
+PLAN_EVERY_S = 0.25
 
 
 class Coordination:
@@ -67,6 +74,7 @@ class Coordination:
         )
         self.feed: FeedRole | None = None
         self.supervisor: Supervisor | None = None
+        self.planner: Planner | None = None
         self._settings = settings
         self._redis = redis
         self._keys = keys
@@ -76,6 +84,8 @@ class Coordination:
         self._version = version("fleet")
         self._members: list[MemberRecord] = []
         self._quiet = False
+        self._draining = False
+        self._commanded = asyncio.Queue[str]()
         self._rejoin = asyncio.Event()
 
     def feeders(self) -> list[str]:
@@ -90,6 +100,9 @@ class Coordination:
             group.create_task(self.election.run(), name="election")
             group.create_task(self._poller.run(), name="tasks")
             group.create_task(self._watch_members(), name="members")
+            group.create_task(self._obey(), name="commands")
+            if self.feed is not None:
+                group.create_task(self._follow_plan(self.feed.ownership), name="plan")
 
     async def _watch_members(self) -> None:
         failing = False
@@ -106,6 +119,20 @@ class Coordination:
                 failing = True
             await asyncio.sleep(MEMBERS_EVERY_S)
 
+    async def _follow_plan(self, ownership: Ownership) -> None:
+        """Tell the feed role what the leader plans for us. A plan that is gone (Redis was emptied) is followed until the next."""
+        known: str | None = None
+        while True:
+            try:
+                found = await read_orders(self._redis, self._keys, self.identity, known)
+            except (RedisError, OSError, msgspec.DecodeError) as error:
+                log.debug("plan: %s", one_line(error))  # the members' loop tells of outages
+            else:
+                known = known if found is None else found.revision
+                if found is not None and found.revision:
+                    ownership.plan(found.orders)
+            await asyncio.sleep(PLAN_EVERY_S)
+
     def _record(self) -> MemberRecord:
         feed = self.feed
         return MemberRecord(
@@ -121,7 +148,9 @@ class Coordination:
             version=self._version,
             started_ms=self._started_ms,
             egress=self._settings.egress,
-            quiet=self._quiet,
+            quiet=self._quiet or self._draining,
+            plans=PLAN_VERSION,
+            standby=self._settings.standby,
         )
 
     def _pair_states(self) -> Mapping[str, Any]:
@@ -134,8 +163,27 @@ class Coordination:
     def _on_command(self, command: str) -> None:
         if command == "stop" and self.supervisor is not None:
             self.supervisor.request_stop("asked to by a command")
+        elif command == "rebalance" and self.planner is not None:
+            self.planner.rebalance()
+        elif command in {"drain", "undrain"}:
+            self._commanded.put_nowait(command)
         else:
             log.warning("command %r is not known to this version", command)
+
+    async def _obey(self) -> None:
+        """Draining: take no more work and say so; the pairs leave by planned moves, the process stays."""
+        while True:
+            self._draining = await self._commanded.get() == "drain"
+            log.info("draining: our pairs go to others" if self._draining else "taking work again")
+            if self.feed is not None:
+                self.feed.ownership.claiming = not (self._draining or self._quiet)
+            try:
+                if not self._draining:
+                    self.election.stand_again()
+                else:
+                    await self.election.stand_aside()
+            except (RedisError, FleetError, OSError) as error:
+                log.warning("resigning: %s; the leadership runs out by itself", one_line(error))
 
     def _on_vanished(self) -> None:
         self._rejoin.set()
@@ -204,6 +252,16 @@ async def daemon(settings: Settings) -> int:
             parts.append(TraderRole(settings, redis, keys, engine, poller, member=coordination.identity))
         if "monitor" in roles:
             parts.append(MonitorRole(settings, redis, keys, coordination.leases))
+        coordination.planner = Planner(
+            redis,
+            keys,
+            coordination.election,
+            poller,
+            mono_ms=clock.mono_ms,
+            wall_ms=clock.wall_ms,
+            slots=pairs_a_connection,
+        )
+        parts.append(coordination.planner)
         parts.append(Upkeep(redis, keys, coordination.election, engine, stream_maxlen=settings.stream_maxlen))
         parts.append(coordination)
         supervisor = coordination.supervisor = Supervisor(parts, mono_ms=clock.mono_ms)

@@ -42,6 +42,7 @@ class _Stream:
 
     def __init__(self, name: str, line: str) -> None:
         self.name, self.line = name, line
+        self.began = (0, 0)  # the newest entry when recording began: what is not above it is none of ours
         self.begin()
         self.labels: dict[str, None] = {}
         self._known: dict[tuple[bytes, bytes, bytes, bytes], None] = {}
@@ -52,7 +53,7 @@ class _Stream:
 
     def is_news(self, entry_id: bytes, fields: dict[bytes, bytes]) -> bool:
         key = (entry_id, fields[b"k"], fields[b"n"], fields[b"e"])
-        if key in self._known:
+        if key in self._known or entry_order(entry_id.decode()) <= self.began:
             return False
         self._known[key] = None
         self._order.append(key)
@@ -86,6 +87,7 @@ class Recorder:
         for stream, answer in zip(self._streams, answers, strict=True):
             if not isinstance(answer, Exception):
                 stream.cursor, stream.base = answer["last-generated-id"].decode(), _added(answer)
+                stream.began = entry_order(stream.cursor)
         self._run_id = _run_id(server)
         self._counted_ms = self._mono_ms()
         self._sink([Server(self._run_id, self._mono_ms())])
@@ -183,7 +185,8 @@ class Recorder:
         for stream, entries, info in zip(streams, answers[::2], answers[1::2], strict=True):
             if isinstance(entries, Exception):
                 raise entries
-            self._sink([Remade(stream.name, self._mono_ms())])
+            if stream.cursor != "0-0":
+                self._sink([Remade(stream.name, self._mono_ms())])
             stream.begin()
             if not isinstance(info, Exception):
                 self._take(stream, _entries(entries))

@@ -119,6 +119,11 @@ class Records:
         return [str(violation) for violation in report.violations]
 
 
+def is_folder_of_a_run(folder: Path) -> bool:
+    """Whether something was recorded there."""
+    return (folder / TAPE).is_file()
+
+
 def check_folder(folder: Path) -> Report:
     """Check what a run left in its folder. Raises OSError."""
     return check(load_history(folder), rule_of=lambda label: rule_of(parse_label(label)))

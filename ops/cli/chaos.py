@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     from ops.chaos.result import Result
     from ops.chaos.scale import Scale
 
-LIST, ALL = "list", "all"
+LIST, ALL, CHECK = "list", "all", "check"
 
 
 def chaos(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="a scenario, `all`, or `list` to see them", show_default=False)
+        str, typer.Argument(metavar="NAME", help="a scenario; `all`; `list` to see them; `check`", show_default=False)
     ],
+    folder: Annotated[
+        str | None, typer.Argument(metavar="[DIR]", help="check: the kept folder of a run", show_default=False)
+    ] = None,
     as_json: Json = False,
     scale: Annotated[
         str | None,
@@ -36,13 +39,18 @@ def chaos(
     figure was within its limit in every run.
     """
     from fleet import logs
+    from fleet.errors import ConfigError
     from ops.chaos import registry
 
     logs.set_up("warning", "text")
+    if (name == CHECK) != (folder is not None):
+        raise ConfigError(f"`fleet chaos {name}` takes {'the folder of a kept run' if folder is None else 'no DIR'}")
+    if folder is not None:
+        raise typer.Exit(_check(folder, as_json=as_json))
     if name == LIST:
         _list(as_json=as_json)
         return
-    one_of("chaos scenario", name, [*registry.SCENARIOS, ALL, LIST])
+    one_of("chaos scenario", name, [*registry.SCENARIOS, ALL, LIST, CHECK])
     chosen, worst = _scale(scale, keep=keep), 0
     for one in registry.SCENARIOS if name == ALL else [name]:
         code = _run(one, chosen, seed, runs, as_json=as_json)
@@ -60,6 +68,29 @@ def _list(*, as_json: bool) -> None:
         return
     for one in SCENARIOS.values():
         output.line(f"{one.name:24} {one.says}")
+
+
+def _check(folder: str, *, as_json: bool) -> int:
+    """The exit code: 0 for a history without a breach."""
+    from pathlib import Path
+
+    from fleet.errors import ConfigError
+    from ops.chaos.records import check_folder, is_folder_of_a_run
+
+    if not is_folder_of_a_run(Path(folder)):
+        raise ConfigError(f"{folder}: expected the folder of a run, kept by `fleet chaos NAME --keep`")
+    report = check_folder(Path(folder))
+    violations = [str(violation) for violation in report.violations]
+    if as_json:
+        output.print_json(
+            {"folder": folder, "sound": report.sound, "figures": dict(report.figures), "violations": violations}
+        )
+    else:
+        for name, value in report.figures.items():
+            output.line(f"{name:24} {value:g}")
+        for text in violations:
+            output.line(f"violated: {text}")
+    return 0 if report.sound else 1
 
 
 def _scale(name: str | None, *, keep: bool) -> "Scale":

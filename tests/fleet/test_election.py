@@ -65,3 +65,59 @@ async def test_it_survives_an_outage_and_counts_it(own_redis, wait_until) -> Non
         await wait_until(lambda: one.failures == 0 and one.is_leader, "leading again")
         task.cancel()
     await client.aclose()
+
+
+async def test_terms_only_grow_whoever_leads_and_over_a_flush(redis: redis.asyncio.Redis) -> None:
+    clock = Clock()
+    members = [election(redis, name, clock) for name in "abc"]
+    terms = []
+    for turn in range(9):
+        member = members[turn % 3]
+        assert await member.ask()
+        terms.append(member.term)
+        for other in members:
+            await other.ask()
+        if turn == 4:
+            await redis.flushdb()
+            clock.now_ms += LEASE_MS
+        else:
+            await member.resign()
+    assert terms == sorted(set(terms))
+
+
+async def test_one_that_stands_aside_leads_again_only_when_nobody_else_does(redis: redis.asyncio.Redis) -> None:
+    clock = Clock()
+    one, two = election(redis, "a", clock), election(redis, "b", clock)
+    await one.ask()
+    await one.stand_aside()
+    assert not await one.ask()
+    assert await two.ask()
+    assert not await one.ask()
+    assert (one.leader, one.term) == ("b", two.term)
+    await two.resign()
+    assert not await one.ask()
+    clock.now_ms += LEASE_MS - 1
+    assert not await one.ask()
+    clock.now_ms += 1
+    assert await one.ask()  # a leader that takes no pairs is better than none
+    assert await one.ask()
+    one.stand_again()
+    assert await one.ask()
+
+
+async def test_one_that_stands_again_stands_at_once(redis: redis.asyncio.Redis) -> None:
+    one = election(redis, "a", Clock())
+    await one.stand_aside()
+    assert not await one.ask()
+    one.stand_again()
+    assert await one.ask()
+
+
+async def test_an_answer_under_way_does_not_make_a_leader_of_one_that_resigns(redis: redis.asyncio.Redis) -> None:
+    one = election(redis, "a", Clock())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(one.ask())
+        await asyncio.sleep(0)
+        group.create_task(one.stand_aside())
+    assert not one.is_leader
+    assert await redis.get(Keys().leader()) is None

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from books.live import Reader
@@ -32,7 +31,7 @@ PAIRS = [Pair("somewhere", "spot", f"P{i}/USDT") for i in range(24)]
 async def acquired(desk: SmallFleet, pair: Pair, connection: scripts.Connection) -> Granted:
     keys = desk.keys
     answer = await scripts.acquire(
-        connection, tail=keys.tail(keys.shard(pair)), lease=keys.lease(pair), offer=keys.offer(pair), holder="h:1:a",
+        connection, tail=keys.tail(keys.shard(pair)), lease=keys.lease(pair), offer=keys.offer(pair), holder=desk.members[0],
         ttl_ms=60_000, floor=0, fields=[pair.label],
     )  # fmt: skip
     assert isinstance(answer, Granted)
@@ -47,7 +46,7 @@ async def test_books_on_all_nodes_are_published_observed_and_followed(cluster: R
         for pair in PAIRS:
             await fleet.make_live(pair)
         await fleet.beat(fleet.members[0])
-        assert await fleet.lead(fleet.members[0]) == 1
+        assert await fleet.lead(fleet.members[0]) > 0
         await reader.start()
         for pair in PAIRS:
             await fleet.publish(pair, delta(pair, {"64000": "11"}, {}, 8))
@@ -70,13 +69,17 @@ async def test_books_on_all_nodes_are_published_observed_and_followed(cluster: R
 async def test_the_verbs_of_the_whole_fleet_run_where_its_keys_are(cluster: RedisCluster) -> None:
     async with small_fleet(cluster.url, shards=64) as fleet:
         for connection in (fleet.client, fleet._connection):
-            beaten = await scripts.beat(connection, fleet.keys, member="m:1:a", record="{}", pair_state="{}", ttl_ms=9000)
+            beaten = await scripts.beat(
+                connection, fleet.keys, member="m:1:a", record="{}", pair_state="{}", ttl_ms=9000
+            )
             assert isinstance(beaten, Beaten)
             assert isinstance(await scripts.elect(connection, fleet.keys, member="m:1:a", ttl_ms=9000), Elected)
             bucket = fleet.keys.budget("here", "x")
             assert await scripts.spend(connection, bucket=bucket, capacity=9, refill_per_s=1, cost=1) is None
             for shard in range(64):
-                assert (await scripts.trim(connection, stream=fleet.keys.deltas(shard), retain_ms=1, maxlen=9)).removed == 0
+                assert (
+                    await scripts.trim(connection, stream=fleet.keys.deltas(shard), retain_ms=1, maxlen=9)
+                ).removed == 0
 
 
 async def test_a_read_of_many_nodes_waits_as_long_as_told_and_ends_with_the_first_entry(cluster: RedisCluster) -> None:
@@ -89,7 +92,9 @@ async def test_a_read_of_many_nodes_waits_as_long_as_told_and_ends_with_the_firs
         assert (stream, fields) == (b"deltas:{41}", {b"k": b"v"})
 
 
-async def test_a_pipeline_of_many_nodes_answers_in_order_and_keeps_errors_in_their_places(cluster: RedisCluster) -> None:
+async def test_a_pipeline_of_many_nodes_answers_in_order_and_keeps_errors_in_their_places(
+    cluster: RedisCluster,
+) -> None:
     async with connected(cluster.url) as (client, _):
         pipe = client.pipeline(transaction=False)
         for shard in range(64):
@@ -115,16 +120,13 @@ async def test_a_slot_on_the_move_delays_and_refuses_nothing(own_cluster) -> Non
         await fleet.make_live(pair)
         source = cluster.node_of(fleet.keys.book(pair))
         target = cluster.other_than(source)
-        async with MovingSlot(cluster, fleet.keys.book(pair), target) as moving, asyncio.TaskGroup() as group:
+        before = fleet._connection.generation
+        async with asyncio.TaskGroup() as group, MovingSlot(cluster, fleet.keys.book(pair), target) as moving:
             assert await moving.move_keys(2) == 2
             publishing = group.create_task(fleet.publish(pair, delta(pair, {"64000": "12"}, {}, 8)))
-            reading = group.create_task(load_book(fleet.client, fleet.keys, pair))
-            before = fleet._connection.generation
-            await wait_until(lambda: fleet._connection.in_flight or publishing.done() or True, "the first try")
-            await asyncio.sleep(0)
+            routes = fleet._connection._routes
+            await wait_until(lambda: routes.refusals > 2, "the call to be asked again")
             assert not publishing.done()
-            assert not reading.done()
-            await moving.__aexit__()
         assert (await load_book(fleet.client, fleet.keys, pair)).bids["64000"] == "12"
         await fleet.publish(pair, delta(pair, {"64000": "13"}, {}, 9))  # no new token was needed
         assert (await load_book(fleet.client, fleet.keys, pair)).bids["64000"] == "13"
@@ -176,7 +178,7 @@ async def test_a_killed_primary_costs_its_own_pairs_alone_until_its_replica_serv
         await killed.kill()
         ordered = fleet._connection
         await wait_until(lambda: not ordered.connected, "the break to be seen")
-        with pytest.raises(ConnectionLost, match="the connection to .* was lost"):
+        with pytest.raises(ConnectionLost, match=r"the connection to .* was lost"):
             await fleet.publish(lost[0], delta(lost[0], {"1": "1"}, {}, 8))
         await ordered.connect()  # the others are served while one is away
         assert ordered.connected
@@ -194,7 +196,7 @@ async def test_a_killed_primary_costs_its_own_pairs_alone_until_its_replica_serv
         cell = answer.cells[0]
         assert cell is not None
         assert cell.sequence == "7"  # what was published before is there
-        fleet._lines[lost[0]] = answer.token, answer.n[0], "h:1:a"
+        fleet._lines[lost[0]] = answer.token, answer.n[0], fleet.members[0]
         await fleet.publish(lost[0], delta(lost[0], {"64000": "12"}, {}, 8))
         found = await load_book(fleet.client, fleet.keys, lost[0])
         assert found.bids["64000"] == "12"
@@ -205,7 +207,11 @@ async def test_a_killed_primary_costs_its_own_pairs_alone_until_its_replica_serv
 async def _replicated(cluster: RedisCluster) -> bool:
     for node in cluster.running:
         info = await ask(node, "INFO", "replication")
-        if info["role"] == "master" and info["connected_slaves"] and info["slave0"]["offset"] != info["master_repl_offset"]:
+        if (
+            info["role"] == "master"
+            and info["connected_slaves"]
+            and info["slave0"]["offset"] != info["master_repl_offset"]
+        ):
             return False
     return True
 
@@ -217,9 +223,8 @@ async def test_a_primary_that_gives_way_in_peace_is_a_break_too(own_cluster) -> 
         pair = PAIRS[0]
         await fleet.make_live(pair)
         former = cluster.node_of(fleet.keys.book(pair))
-        former_id = cluster.ids[former.port]
         for node in cluster.nodes:
-            if former_id in str(await ask(node, "CLUSTER", "NODES")) and (await ask(node, "INFO", "replication")).get("master_port") == former.port:
+            if (await ask(node, "INFO", "replication")).get("master_port") == former.port:
                 await ask(node, "CLUSTER", "FAILOVER")
 
         async def gave_way() -> bool:
@@ -243,7 +248,7 @@ async def test_one_url_of_a_node_that_is_gone_is_enough_with_another(cluster: Re
 
 async def test_a_cluster_that_is_not_there_and_a_server_that_is_none_are_told(redis_url: str, free_port) -> None:
     gone = OrderedCluster(f"redis+cluster://me:hush@127.0.0.1:{free_port()}")
-    with pytest.raises(Unreachable, match="no node of the Cluster can be asked.*connection refused") as caught:
+    with pytest.raises(Unreachable, match=r"no node of the Cluster can be asked.*connection refused") as caught:
         await gone.connect()
     assert "hush" not in str(caught.value)
     single = Settings(redis_url=redis_url.replace("redis://", "redis+cluster://"))
@@ -276,7 +281,3 @@ async def test_every_node_must_evict_nothing_and_every_slot_be_served(own_cluste
 
     await wait_until(told, "the slot to be missed")
     await client.aclose()
-
-
-def test_types() -> None:
-    assert issubclass(ClusterClient, redis.asyncio.Redis)

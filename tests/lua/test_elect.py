@@ -46,3 +46,8 @@ async def test_a_resigned_leader_is_followed_at_once(desk: Desk) -> None:
     first = await elect(desk)
     await scripts.release(desk.connection, lease=desk.keys.leader(), value=scripts.lease_value(first.term, ME))
     assert (await elect(desk, YOU)).leader == YOU
+
+
+async def test_the_term_is_above_every_term_the_candidate_has_seen(desk: Desk) -> None:
+    seen = 4_000_000_000_000  # of a server whose clock was ahead
+    assert (await scripts.elect(desk.connection, desk.keys, member=ME, ttl_ms=4000, floor=seen)).term == seen + 1

@@ -85,10 +85,14 @@ async def test_one_lost_lease_among_many_is_told_and_the_others_are_offered(desk
 
 
 async def test_thousands_of_offers_in_one_call(desk: Desk) -> None:
-    await desk.redis.mset({f"lease:{i}": "1 a" for i in range(2500) if i != 7})
-    offers = [Offer(f"lease:{i}", f"offer:{i}", "1 a", HEIR) for i in range(2500)]
+    pipe = desk.redis.pipeline()
+    for i in range(2500):
+        if i != 7:
+            pipe.set(f"lease:{i}:{{00}}", "1 a", px=60_000)
+    await pipe.execute()
+    offers = [Offer(f"lease:{i}:{{00}}", f"offer:{i}:{{00}}", "1 a", HEIR) for i in range(2500)]
     assert await offer(desk, *offers) == [7]
-    assert await desk.redis.get("offer:2499") == HEIR.encode()
+    assert await desk.redis.get("offer:2499:{00}") == HEIR.encode()
 
 
 async def test_no_offers_ask_nothing_of_the_server(desk: Desk) -> None:

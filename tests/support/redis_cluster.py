@@ -82,6 +82,13 @@ class RedisCluster:
         for node in replicas:
             await wait_until(lambda node=node: linked(node), f"{node} in step", READY_S, poll_s=0.02)
 
+        replicas_each = len(replicas) // len(primaries)
+        await wait_until(lambda: self._all_list(replicas_each), "replicas known to all", READY_S, poll_s=0.02)
+
+    async def _all_list(self, replicas: int) -> bool:
+        rows = [row for node in self.nodes for row in await ask(node, "CLUSTER", "SLOTS")]
+        return all(len(row) == 3 + replicas for row in rows)
+
     async def healthy(self, timeout_s: float = READY_S) -> None:
         """Wait until every running node calls the cluster ok and all name the same owners of all slots."""
         await wait_until(self._agreed, "a cluster that is ok and of one mind", timeout_s, poll_s=0.02)
@@ -173,6 +180,7 @@ async def start_cluster(
             "cluster-node-timeout": str(NODE_TIMEOUT_MS),
             "cluster-port": str(free_port()),
             "repl-diskless-sync-delay": "0",
+            "repl-ping-replica-period": "1",  # a replica is listed once it has heard something
             "cluster-replica-validity-factor": "0",  # a starved replica is still better than none
         }
         node = EmbeddedRedis(new_directory("node"), settings={**own, **(settings or {})})

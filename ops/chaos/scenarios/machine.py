@@ -17,6 +17,7 @@ from ops.chaos.result import Result
 from ops.chaos.scale import Scale
 from ops.chaos.scenario import Scenario
 from ops.chaos.stage import staged
+from ops.embedded.mariadb import MariaDB
 
 HOUR_MS = 3_600_000
 STALL_MS = 2000
@@ -93,29 +94,50 @@ async def memory_soak(scale: Scale, seed: int) -> Result:
 
 
 async def sql_away(scale: Scale, seed: int) -> Result:
-    """The database of tasks does not answer for 60 s: every pair goes on, and a task added afterwards is taken up."""
+    """The database of tasks is dead for 60 s: every pair goes on, and a task added afterwards is taken up."""
     async with staged("sql-away", scale, seed, mariadb=True) as (fleet, result):
         await fleet.start()
-        server, at = fleet.mariadb, fleet.look_aside()
-        if server is None:
-            raise AssertionError("a MariaDB was asked for")
+        server, at = _mariadb(fleet), fleet.look_aside()
+        await server.kill()
+        for daemon in fleet.daemons:
+            await until(partial(daemon.lines, AWAY), "word that SQL is away", scale.settle_s, why=daemon.last_words)
+        await asyncio.sleep(scale.away_s)
+        await _kept(fleet, result, at, "a database that is dead")
+        await server.restart()
+        await _taken_up(fleet, result)
+    return result
+
+
+async def sql_hangs(scale: Scale, seed: int) -> Result:
+    """The database of tasks takes connections and never answers, for 60 s: every pair goes on, new tasks come afterwards."""
+    async with staged("sql-hangs", scale, seed, mariadb=True) as (fleet, result):
+        await fleet.start()
+        server, at = _mariadb(fleet), fleet.look_aside()
         server.pause()
         try:
-            for daemon in fleet.daemons:
-                await until(partial(daemon.lines, AWAY), "word that SQL is away", scale.settle_s, why=daemon.last_words)
             await asyncio.sleep(scale.away_s)
-            await _kept(fleet, result, at, "a database that is away")
+            await _kept(fleet, result, at, "a database that hangs")
         finally:
             server.resume()
-        back_ms, added = clock.mono_ms(), spare_pair(scale)
-        await fleet.add_tasks(added)
-
-        async def taken_up() -> bool:
-            return bool(await fleet.redis.exists(fleet.keys.lease(added)))
-
-        await until(taken_up, f"the task of {added} to be taken up", scale.settle_s, why=fleet.last_words)
-        result.measure("taken_up_ms", clock.mono_ms() - back_ms)
+        await _taken_up(fleet, result)
     return result
+
+
+def _mariadb(fleet: ChaosFleet) -> MariaDB:
+    if fleet.mariadb is None:
+        raise AssertionError("a MariaDB was asked for")
+    return fleet.mariadb
+
+
+async def _taken_up(fleet: ChaosFleet, result: Result) -> None:
+    back_ms, added = clock.mono_ms(), spare_pair(fleet.scale)
+    await fleet.add_tasks(added)
+
+    async def owned() -> bool:
+        return bool(await fleet.redis.exists(fleet.keys.lease(added)))
+
+    await until(owned, f"the task of {added} to be taken up", fleet.scale.settle_s, why=fleet.last_words)
+    result.measure("taken_up_ms", clock.mono_ms() - back_ms)
 
 
 # ── what is looked at ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -178,4 +200,5 @@ SCENARIOS = (
     Scenario("stopped-briefly", 20, worker_stopped_briefly),
     Scenario("memory-soak", 20, memory_soak),
     Scenario("sql-away", 20, sql_away),
+    Scenario("sql-hangs", 20, sql_hangs),
 )

@@ -34,7 +34,7 @@ def test_what_was_written_is_read_and_judged_the_same(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_files_is_an_empty_history(tmp_path: Path) -> None:
-    assert load_history(tmp_path) == History(tape=[], facts=[])
+    assert load_history(tmp_path) == History(tape=[], facts=[], readings=[], asked=[], torn=[])
 
 
 def test_the_torn_last_line_of_a_killed_daemon_is_skipped(tmp_path: Path) -> None:
