@@ -11,6 +11,7 @@ from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError
 
+from fleet.connect_pace import ConnectPace
 from fleet.errors import Unreachable
 from fleet.logs import one_line
 from fleet.redis_url import HostPort
@@ -18,12 +19,31 @@ from fleet.redis_url import HostPort
 SENTINEL_TIMEOUT_S = 1.0  # one that answers later is not waited for: the others know as much
 
 
-class _KeepsCancellations:
+class _Mended:
     """redis-py writes inside asyncio.wait_for, which before Python 3.12 drops a cancellation that comes with the end of the
     write (gh-86296): the task would go on for ever. Here it is seen and raised after all.
 
     uvloop answers a write to a socket that was reset a moment ago with RuntimeError, which redis-py passes on as it is; nobody
-    takes that for an outage. Here it becomes the ConnectionError that it is."""
+    takes that for an outage. Here it becomes the ConnectionError that it is.
+
+    `pace`: all connections of a client connect by it (fleet.connect_pace); None: whenever they like."""
+
+    def __init__(self, *, pace: ConnectPace | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._pace = pace
+        self._within_attempt = False
+
+    async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        connect = super().connect_check_health  # type: ignore[misc]
+        if self._pace is None or self._within_attempt or self.is_connected:  # type: ignore[attr-defined]
+            await connect(check_health, retry_socket_connect)
+            return
+        async with self._pace.attempt():
+            self._within_attempt = True  # a handshake that breaks may connect once more from within
+            try:
+                await connect(check_health, retry_socket_connect)
+            finally:
+                self._within_attempt = False
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         task = asyncio.current_task()
@@ -42,19 +62,19 @@ class _KeepsCancellations:
             raise asyncio.CancelledError
 
 
-class _Plain(_KeepsCancellations, Connection):
+class _Plain(_Mended, Connection):
     pass
 
 
-class _TLS(_KeepsCancellations, SSLConnection):
+class _TLS(_Mended, SSLConnection):
     pass
 
 
-class _Unix(_KeepsCancellations, UnixDomainSocketConnection):
+class _Unix(_Mended, UnixDomainSocketConnection):
     pass
 
 
-KEEPING_CANCELLATIONS: dict[type[Any], type[Any]] = {
+MENDED: dict[type[Any], type[Any]] = {
     Connection: _Plain,
     SSLConnection: _TLS,
     UnixDomainSocketConnection: _Unix,
@@ -130,7 +150,7 @@ class SentinelPool(ConnectionPool):
         await self.sentinels.aclose()
 
 
-class _OfPrimary(_KeepsCancellations):
+class _OfPrimary(_Mended):
     """Connects to whom the sentinels name, and only if he calls himself primary: they may not have heard of it yet."""
 
     def __init__(self, *, of_pool: SentinelPool, **options: Any) -> None:
@@ -145,7 +165,7 @@ class _OfPrimary(_KeepsCancellations):
             me.host, me.port = await self._of_pool.find()
         except Unreachable as error:
             raise RedisConnectionError(str(error)) from error
-        await super().connect_check_health(check_health, retry_socket_connect)  # type: ignore[misc]
+        await super().connect_check_health(check_health, retry_socket_connect)
         await me.send_command("ROLE", check_health=False)
         role = await me.read_response()
         if role[0] != b"master":

@@ -34,7 +34,7 @@ from ops.embedded.redis import EmbeddedRedis
 
 TOLD_MS = 1000.0
 RECONNECTED_MS = 2000.0
-CONNECTS_A_SECOND = 1.0
+CONNECTS_A_SECOND = 3.0  # one a second by each client of a worker: its pool, its leases, its publisher
 REBUILT_MS = 10_000.0
 AWAY_LEASES = 2.5  # 10 s at a lease of 4 s
 LOST_MS = 2000.0  # what a failover loses
