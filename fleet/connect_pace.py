@@ -13,7 +13,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from fleet.clock import MonoMs
 
-PAUSE_LEAST_MS, PAUSE_MOST_MS = 1000.0, 1500.0  # at most one attempt a second; back within two of the server's return
+PAUSE_LEAST_MS, PAUSE_MOST_MS = (
+    900.0,
+    1100.0,
+)  # one attempt a second; a beat a second then is back within two of its return
 
 
 class ConnectPace:
