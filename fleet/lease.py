@@ -334,7 +334,7 @@ class LeaseKeeper:
     def _lose(self, lease: Lease, event: Event, reason: LossReason) -> None:
         lease.step(event)
         del self._leases[lease.target.lease]
-        log.warning("lease %s lost: %s (token %d)", lease.target.name, reason, lease.token)
+        log.debug("lease %s lost: %s (token %d)", lease.target.name, reason, lease.token)
         lease.on_lost(lease, reason)
 
 

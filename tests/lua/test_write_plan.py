@@ -21,9 +21,11 @@ async def write(desk: Desk, leader: str, **parts: Any) -> int | None:
     return await scripts.write_plan(desk.connection, desk.keys, leader=leader, **given)
 
 
-async def everything(desk: Desk) -> dict[bytes, Any]:
-    keys = [key for key in await desk.redis.keys("*") if b":plan" in key or b":moves" in key or b":unplaced" in key]
-    return {key: await desk.redis.dump(key) for key in sorted(keys)}
+async def everything(desk: Desk) -> dict[str, Any]:
+    """What there is of a plan, as it lies in Redis."""
+    keys = desk.keys
+    names = [keys.plan(), keys.unplaced(), keys.moves(), keys.orders(ME), keys.orders(YOU)]
+    return {name: dump for name in names if (dump := await desk.redis.dump(name)) is not None}
 
 
 async def test_the_leader_writes_orders_head_unplaced_and_moves(desk: Desk) -> None:
