@@ -89,21 +89,17 @@ class Election:
     async def _nobody_else(self) -> bool:
         """Whether the fleet has been without a leader for a whole lease: then one that stands aside is better than none."""
         sent_ms = self._mono_ms()
-        held = await self._get_leader()
+        held: Any = await self._redis.get(self._keys.leader())
         if held is None:
             self.leader = ""
             if self._vacant_since_ms is None:
                 self._vacant_since_ms = sent_ms
             return sent_ms - self._vacant_since_ms >= self._lease_ms
         self._vacant_since_ms = None
-        term, _, self.leader = held.decode().partition(" ")
+        term, _, self.leader = bytes(held).decode().partition(" ")
         self.term = int(term)
         self._highest = max(self._highest, self.term)
         return False
-
-    async def _get_leader(self) -> bytes | None:
-        answer: Any = await self._redis.get(self._keys.leader())
-        return None if answer is None else bytes(answer)
 
     async def stand_aside(self) -> None:
         """Let another lead at once, and leave it to others from now on. Raises what the connection raises, and stands aside

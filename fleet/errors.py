@@ -3,6 +3,7 @@
     FleetError              1   anything below, or an unexpected refusal
     ├── ConfigError         2   a setting, argument or task that cannot be right
     ├── NotLive             3   the book asked for is stale or missing
+    ├── NotFound            3   what was asked about is not there: a member, a pair
     ├── Unreachable         4   a server does not answer, or refuses the login
     │   └── ConnectionLost  4   it broke while commands were unanswered: whether they were carried out is unknown
     ├── SchemaMissing       5   a table is not there: `fleet init` makes it
@@ -28,6 +29,12 @@ class ConfigError(FleetError):
 
 class NotLive(FleetError):
     """The book asked for is stale, resyncing or missing."""
+
+    exit_code = 3
+
+
+class NotFound(FleetError):
+    """What was asked about is not there: a member, or a pair that nobody knows."""
 
     exit_code = 3
 

@@ -23,6 +23,8 @@ CALL_KEYS = 200
 CALL_LABELS = 1000  # unplaced pairs and moves a call
 READ_MEMBERS = 100  # orders a round trip
 
+KEEP, DELETE = "=", "-"  # in place of a text: see lua/write_plan.lua
+
 _MEMBER = "member "  # of fields of the head
 
 
@@ -45,8 +47,8 @@ async def write_plan(
     Raises Fenced when another leads; what was written until then does not count.
     """
     head = edition.stored.head
-    parts: dict[str, str] = dict.fromkeys(head.members, scripts.KEEP_ORDERS)
-    parts |= dict.fromkeys(edition.gone, scripts.DELETE_ORDERS) | dict(edition.texts)
+    parts: dict[str, str] = dict.fromkeys(head.members, KEEP)
+    parts |= dict.fromkeys(edition.gone, DELETE) | dict(edition.texts)
     rows = [text for label in sorted(unplaced) for text in (label, unplaced[label])]
     told = [
         msgspec.json.encode(
@@ -54,29 +56,32 @@ async def write_plan(
         ).decode()
         for m in moves[-MOVES_KEPT:]
     ]
-    calls: list[dict[str, Any]] = [{"orders": chunk} for chunk in _chunks(parts)]
-    calls += [{"unplaced": rows[at : at + 2 * CALL_LABELS]} for at in range(0, len(rows), 2 * CALL_LABELS)]
-    calls += [{"moves": told[at : at + CALL_LABELS]} for at in range(0, len(told), CALL_LABELS)]
-    calls.append({"head": _head_fields(head)})
-    absent = 0
-    for number, call in enumerate(calls):
-        sent = {"orders": {}, "first": number == 0, **call}
-        answer = await scripts.write_plan(redis, keys, leader=leader, ttl_ms=TTL_MS, retain=MOVES_KEPT, **sent)
-        if answer is None:
-            raise Fenced(f"the plan of {leader!r} was refused: another daemon leads now, and plans by itself")
-        absent += answer
+    none: list[str] = []
+    calls = [(chunk, none, none) for chunk in _chunks(parts)]
+    calls += [({}, rows[at : at + 2 * CALL_LABELS], none) for at in range(0, len(rows), 2 * CALL_LABELS)]
+    calls += [({}, none, told[at : at + CALL_LABELS]) for at in range(0, len(told), CALL_LABELS)]
+    absent = await _call(redis, keys, leader, {}, (True, none, none, none))
+    for chunk, reasons, lines in calls:
+        absent += await _call(redis, keys, leader, chunk, (False, none, reasons, lines))
+    await _call(redis, keys, leader, {}, (False, _head_fields(head), none, none))
     return absent == 0
 
 
 async def refresh_plan(redis: Redis, keys: Keys, *, leader: str, members: Sequence[str]) -> bool:
     """Let the plan live for another TTL_MS; False when some of it is gone: write it anew. Raises Fenced."""
     absent = 0
-    for chunk in _chunks(dict.fromkeys(members, scripts.KEEP_ORDERS)):
-        answer = await scripts.write_plan(redis, keys, leader=leader, ttl_ms=TTL_MS, retain=MOVES_KEPT, orders=chunk)
-        if answer is None:
-            raise Fenced(f"the plan of {leader!r} was not refreshed: another daemon leads now")
-        absent += answer
+    for chunk in _chunks(dict.fromkeys(members, KEEP)):
+        absent += await _call(redis, keys, leader, chunk, (False, [], [], []))
     return absent == 0
+
+
+async def _call(redis: Redis, keys: Keys, leader: str, texts: Mapping[str, str], rows: scripts.PlanRows) -> int:
+    absent = await scripts.write_plan(
+        redis, keys, leader=leader, ttl_ms=TTL_MS, retain=MOVES_KEPT, rows=rows, texts=texts
+    )
+    if absent is None:
+        raise Fenced(f"the plan of {leader!r} was refused: another daemon leads now, and plans by itself")
+    return absent
 
 
 async def read_plan_head(redis: Redis, keys: Keys) -> PlanHead | None:

@@ -166,7 +166,7 @@ class Planner:
         )
 
     def _is_stray(self, label: str, owner: str, members: Mapping[str, PlanMember]) -> bool:
-        if self._stored is None or label not in self._wanted or not members[owner].plans:
+        if self._stored is None or label not in self._stored.orders or not members[owner].plans:
             return False
         told = self._stored.told.get(owner)
         return told is None or label not in told.orders
@@ -193,7 +193,12 @@ class Planner:
             why=cause.value,
             asked=cause is Cause.ASKED,
             followers=[member.id for member in members if member.plans],
-            serving={label: owner for label, owner in owners.items() if label in self._wanted},
+            serving={
+                label: owner
+                for label, owner in owners.items()
+                # who drains a pair that has no place elsewhere is not told to let it go: it serves until somebody can
+                if label in plan.orders or (label in self._wanted and takes_pairs(seen.members[owner]))
+            },
         )
         return plan, edition
 

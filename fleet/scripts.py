@@ -315,27 +315,18 @@ async def elect(redis: Connection, keys: Keys, *, member: str, ttl_ms: int, floo
     return Elected(member, int(reply[1]), reply[0] == b"ELECTED")
 
 
-KEEP_ORDERS, DELETE_ORDERS = "=", "-"  # in place of a text
+PlanRows = tuple[bool, Sequence[str], Sequence[str], Sequence[str]]
 
 
 async def write_plan(
-    redis: Connection,
-    keys: Keys,
-    *,
-    leader: str,
-    ttl_ms: int,
-    retain: int,
-    orders: Mapping[str, str],
-    first: bool = False,
-    head: Sequence[str] = (),
-    unplaced: Sequence[str] = (),
-    moves: Sequence[str] = (),
+    redis: Connection, keys: Keys, *, leader: str, ttl_ms: int, retain: int, rows: PlanRows, texts: Mapping[str, str]
 ) -> int | None:
-    """A part of a plan, see lua/write_plan.lua. `leader` is `term member`; `orders`: member → its text, KEEP_ORDERS or
-    DELETE_ORDERS. Returns how many texts to keep were not there; None when another leads: nothing was written."""
-    named = (keys.leader(), keys.plan(), keys.unplaced(), keys.moves(), *(keys.orders(member) for member in orders))
-    rows = _pack_message((first, head, unplaced, moves))
-    reply = await _run(redis, _WRITE_PLAN, named, (leader, ttl_ms, retain, rows, *orders.values()))
+    """A part of a plan: its rows, and the text of each member; see lua/write_plan.lua. `leader` is `term member`.
+
+    Returns how many texts to keep were not there; None when another leads: nothing was written.
+    """
+    named = (keys.leader(), keys.plan(), keys.unplaced(), keys.moves(), *(keys.orders(member) for member in texts))
+    reply = await _run(redis, _WRITE_PLAN, named, (leader, ttl_ms, retain, _pack_message(rows), *texts.values()))
     return None if reply[0] == b"REFUSED" else int(reply[1])
 
 

@@ -177,6 +177,7 @@ class Coordination:
             log.info("draining: our pairs go to others" if self._draining else "taking work again")
             if self.feed is not None:
                 self.feed.ownership.claiming = not (self._draining or self._quiet)
+                self.feed.ownership.woken.set()
             try:
                 if not self._draining:
                     self.election.stand_again()

@@ -56,11 +56,15 @@ TOUR: tuple[Stop, ...] = (
     Stop("Trader: strategies", "trader/strategies", "grid bbo"),
     Stop("Trader: what is done", "trader", "lease ledger market engine account role report"),
     Stop("Operating: the processes", "ops", "daemon planning prerequisites up demo demo_check interruption"),
-    Stop("Operating: looking at a fleet", "ops", "status observer status_table ladder shown watching"),
+    Stop(
+        "Operating: looking at a fleet", "ops",
+        "status observer status_table ladder shown watching explanation explainer explanation_text",
+    ),
     Stop("Operating: fleet top", "ops/top", "state controls keyboard views terminal app"),
     Stop(
         "Operating: the command line", "ops/cli",
-        "app run __main__ session output arguments init daemon demo status book tasks top config doctor bench sim chaos",
+        "app run __main__ session output arguments init daemon demo status book tasks top "
+        "rebalance drain explain config doctor bench sim chaos",
     ),
     Stop(
         "Operating: the doctor", "ops/doctor", "check examination machine redis_server redis_rights databases venues",
@@ -94,7 +98,7 @@ TOUR: tuple[Stop, ...] = (
     ),
     Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine"),
     Stop("Proving", "ops/chaos", "history grants line_check checker history_files recorder probe"),
-    Stop("Measuring", "ops/bench", "ingest load recovery recovery_figures recovery_table"),
+    Stop("Measuring", "ops/bench", "plan ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference tour"),
     Stop("Pictures", "ops/pictures", "top"),
 )  # fmt: skip

@@ -4,7 +4,23 @@ from typing import Annotated
 
 import typer
 
-from ops.cli import bench, book, chaos, config, daemon, demo, doctor, init, sim, status, tasks, top
+from ops.cli import (
+    bench,
+    book,
+    chaos,
+    config,
+    daemon,
+    demo,
+    doctor,
+    drain,
+    explain,
+    init,
+    rebalance,
+    sim,
+    status,
+    tasks,
+    top,
+)
 
 app = typer.Typer(
     name="fleet",
@@ -34,7 +50,7 @@ def _fleet(
     """Live order books of many venues in Redis, their history in ClickHouse, and trading on them."""
 
 
-for module in (bench, init, daemon, demo, status, book, top, doctor, sim, chaos):
+for module in (bench, init, daemon, demo, status, book, top, rebalance, drain, explain, doctor, sim, chaos):
     module.register(app)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(config.app, name="config")

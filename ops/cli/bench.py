@@ -11,13 +11,19 @@ from ops.cli.daemon import on_uvloop
 if TYPE_CHECKING:
     from ops.bench.recovery_figures import MarketFigures
 
-OPTIONS = {"ingest": {"pairs", "messages", "load_port", "redis"}, "recovery": {"venues", "runs"}}
+OPTIONS = {
+    "ingest": {"pairs", "messages", "load_port", "redis"},
+    "recovery": {"venues", "runs"},
+    "plan": {"daemons", "planned_pairs"},
+}
 BENCHES = tuple(OPTIONS)
 
 
 def bench(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="ingest or recovery", show_default=False)] = "ingest",
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="ingest, recovery or plan", show_default=False)
+    ] = "ingest",
     venues: Annotated[
         list[str] | None,
         typer.Argument(
@@ -42,11 +48,16 @@ def bench(
     runs: Annotated[
         int, typer.Option("--runs", min=1, max=40, metavar="N", help="recovery: messages that are lost, one a pair")
     ] = 5,
+    daemons: Annotated[int, typer.Option("--daemons", min=2, max=5000, metavar="N", help="plan: members")] = 1000,
+    planned_pairs: Annotated[
+        int, typer.Option("--planned-pairs", min=1, max=500_000, metavar="N", help="plan: wanted pairs")
+    ] = 50_000,
 ) -> None:
     """Measure. Needs no server.
 
     ingest: messages a second, CPU a message, latency from the frame to Redis. recovery: how fast and how locally each
-    simulated venue × market mends itself; exit code 1 if an invariant is violated.
+    simulated venue × market mends itself; exit code 1 if an invariant is violated. plan: how long the balanced plan of a
+    large fleet takes, and how many pairs move when a daemon comes or goes.
     """
     from fleet import logs
 
@@ -55,6 +66,11 @@ def bench(
     _only_its_own(context, name)
     if name == "recovery":
         raise typer.Exit(_recovery(_places(venues or []), runs, as_json=as_json))
+    if name == "plan":
+        from ops.bench.plan import plan
+
+        _print(plan(daemons, planned_pairs), as_json=as_json)
+        return
     _ingest(pairs, messages, load_port, redis, as_json=as_json)
 
 
@@ -68,12 +84,17 @@ def _ingest(pairs: int, messages: int, load_port: int | None, redis: str | None,
         return 0
 
     on_uvloop(measure())
+    _print(figures, as_json=as_json)
+
+
+def _print(figures: dict[str, Any], *, as_json: bool) -> None:
     figures["machine"] = machine()
     if as_json:
         output.print_json(figures)
         return
+    width = max(map(len, figures))
     for key, value in figures.items():
-        output.line(f"{key:20} {value}")
+        output.line(f"{key:{width}} {value}")
 
 
 def _recovery(places: list[tuple[str, str]], runs: int, *, as_json: bool) -> int:

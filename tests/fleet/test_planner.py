@@ -385,3 +385,34 @@ async def test_warm_heirs_are_no_owners(fleet: PlannedFleet) -> None:
     await fleet.serve(B, dict.fromkeys(labels, 1.0), role="warm")
     await fleet.first_plan(fleet.planner(B))
     assert set((await owners(fleet)).values()) == {A}
+
+
+async def test_the_last_daemon_that_drains_is_not_told_to_let_its_pairs_go(fleet: PlannedFleet) -> None:
+    labels = fleet.want(4)
+    await fleet.join(A)
+    planner = fleet.planner(A)
+    await fleet.first_plan(planner)
+    await fleet.join(A, quiet=True)
+    await fleet.serve(A, dict.fromkeys(labels, 1.0))
+    for _ in range(3):
+        await fleet.look(planner, 2000.0)
+    told = await read_orders(fleet.redis, fleet.keys, A)
+    assert told is not None
+    assert () not in told.orders.values()
+    await fleet.join(A, quiet=False)
+    await fleet.look(planner, 2000.0)
+    assert set(await owners(fleet)) == set(labels)
+
+
+async def test_who_serves_what_gave_way_to_a_higher_priority_is_told_to_let_it_go(fleet: PlannedFleet) -> None:
+    labels = fleet.want(3)
+    await fleet.join(A, capacity=3)
+    planner = fleet.planner(A)
+    await fleet.first_plan(planner)
+    await serve_as_planned(fleet, A)
+    await fleet.join(A, capacity=2)
+    await fleet.serve(A, dict.fromkeys(labels, 1.0))
+    assert await fleet.look(planner) is Cause.GONE
+    told = await read_orders(fleet.redis, fleet.keys, A)
+    assert told is not None
+    assert sorted(told.orders.values()) == [(), (A,), (A,)]

@@ -1,8 +1,10 @@
 """lua/write_plan.lua on a real server."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleet import scripts
+from fleet.plan_store import DELETE, KEEP
 from tests.support.desk import Desk
 
 ME, YOU = "host:1:a", "host:2:b"
@@ -16,16 +18,27 @@ async def lead(desk: Desk, member: str = ME) -> str:
     return scripts.lease_value(elected.term, elected.leader)
 
 
-async def write(desk: Desk, leader: str, **parts: Any) -> int | None:
-    given: dict[str, Any] = {"orders": {}, "ttl_ms": TTL_MS, "retain": 3} | parts
-    return await scripts.write_plan(desk.connection, desk.keys, leader=leader, **given)
+async def write(
+    desk: Desk,
+    leader: str,
+    *,
+    orders: Mapping[str, str] = {},
+    first: bool = False,
+    head: Sequence[str] = (),
+    unplaced: Sequence[str] = (),
+    moves: Sequence[str] = (),
+    ttl_ms: int = TTL_MS,
+    retain: int = 3,
+) -> int | None:
+    rows = (first, head, unplaced, moves)
+    return await scripts.write_plan(
+        desk.connection, desk.keys, leader=leader, ttl_ms=ttl_ms, retain=retain, rows=rows, texts=orders
+    )
 
 
-async def everything(desk: Desk) -> dict[str, Any]:
-    """What there is of a plan, as it lies in Redis."""
-    keys = desk.keys
-    names = [keys.plan(), keys.unplaced(), keys.moves(), keys.orders(ME), keys.orders(YOU)]
-    return {name: dump for name in names if (dump := await desk.redis.dump(name)) is not None}
+async def everything(desk: Desk) -> list[bytes]:
+    keys = (desk.keys.plan(), desk.keys.unplaced(), desk.keys.moves(), desk.keys.orders(ME), desk.keys.orders(YOU))
+    return [found for key in keys if (found := await desk.redis.dump(key))]
 
 
 async def test_the_leader_writes_orders_head_unplaced_and_moves(desk: Desk) -> None:
@@ -47,9 +60,7 @@ async def test_a_deposed_leader_writes_nothing(desk: Desk) -> None:
     await write(desk, new, first=True, orders={ME: "new"}, head=("term", "2"), unplaced=("a", "b"), moves=("m",))
     before = await everything(desk)
     assert len(before) == 4
-    refused = await write(
-        desk, old, first=True, orders={ME: "old", YOU: scripts.DELETE_ORDERS}, head=("term", "1"), moves=("x",)
-    )
+    refused = await write(desk, old, first=True, orders={ME: "old", YOU: DELETE}, head=("term", "1"), moves=("x",))
     assert refused is None
     assert await everything(desk) == before
 
@@ -58,7 +69,7 @@ async def test_nobody_writes_while_nobody_leads(desk: Desk) -> None:
     leader = await lead(desk)
     await desk.redis.delete(desk.keys.leader())
     assert await write(desk, leader, orders={ME: "x"}, head=("term", "1")) is None
-    assert await everything(desk) == {}
+    assert await everything(desk) == []
 
 
 async def test_an_earlier_term_of_the_same_member_is_refused(desk: Desk) -> None:
@@ -97,7 +108,7 @@ async def test_everything_expires_and_each_call_extends_what_it_names(desk: Desk
     leader = await lead(desk)
     whole: dict[str, Any] = {"head": ("revision", "1"), "unplaced": ("a", "b"), "moves": ("m",)}
     await write(desk, leader, first=True, orders={ME: "x", YOU: "y"}, ttl_ms=5000, **whole)
-    assert await write(desk, leader, orders={ME: scripts.KEEP_ORDERS}) == 0
+    assert await write(desk, leader, orders={ME: KEEP}) == 0
     keys = desk.keys
     for key in (keys.plan(), keys.unplaced(), keys.moves(), keys.orders(ME)):
         assert await desk.redis.pttl(key) > 50_000, key
@@ -108,16 +119,13 @@ async def test_everything_expires_and_each_call_extends_what_it_names(desk: Desk
 async def test_what_should_be_kept_and_is_gone_is_counted(desk: Desk) -> None:
     leader = await lead(desk)
     await write(desk, leader, orders={ME: "x"})
-    assert (
-        await write(desk, leader, orders={ME: scripts.KEEP_ORDERS, YOU: scripts.KEEP_ORDERS, "c": scripts.KEEP_ORDERS})
-        == 2
-    )
+    assert await write(desk, leader, orders={ME: KEEP, YOU: KEEP, "c": KEEP}) == 2
 
 
 async def test_a_member_that_is_gone_loses_its_orders(desk: Desk) -> None:
     leader = await lead(desk)
     await write(desk, leader, orders={ME: "x", YOU: "y"})
-    await write(desk, leader, orders={YOU: scripts.DELETE_ORDERS})
+    await write(desk, leader, orders={YOU: DELETE})
     assert await desk.redis.exists(desk.keys.orders(YOU)) == 0
     assert await desk.redis.exists(desk.keys.orders(ME)) == 1
 
