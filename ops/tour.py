@@ -96,7 +96,11 @@ TOUR: tuple[Stop, ...] = (
         "scenario scale result registry stage fleet ground child markets watcher records chains judgement truth late hurtable "
         "memory table",
     ),
-    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine"),
+    Stop(
+        "Chaos: connections and networks", "ops/chaos",
+        "behaviour door entering proxy proxy_process namespaces listener",
+    ),
+    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine redis partitions"),
     Stop("Proving", "ops/chaos", "history grants line_check checker history_files recorder probe"),
     Stop("Measuring", "ops/bench", "plan ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference tour"),
