@@ -36,7 +36,7 @@ _PUBLISH = load_script("publish", ("tail", "deltas", "trades", "book*"), ("book_
 _TOUCH = load_script("touch", ("tail", "book*"), ("book_ttl_ms", "claim*"))
 _STALE = load_script("stale", ("pair*",), ())
 _TRIM = load_script("trim", ("stream",), ("retain_ms", "maxlen", "dead_group_ms"))
-_BEAT = load_script("beat", ("members", "record", "commands", "state"), ("member", "record", "state", "ttl_ms", "come*"))
+_BEAT = load_script("beat", ("members", "record", "commands", "said"), ("member", "record", "said", "ttl_ms", "come*"))
 _ELECT = load_script("elect", ("leader", "term"), ("member", "ttl_ms", "floor"))
 _WRITE_PLAN = load_script(
     "write_plan", ("leader", "head", "unplaced", "moves", "plan*"), ("value", "ttl_ms", "retain", "rows", "text*")

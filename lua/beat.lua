@@ -7,10 +7,10 @@
 -- KEYS[1] members   sorted set member -> last beat (server ms), expires ttl_ms after the last member's beat
 -- KEYS[2] record    string, JSON of this member, expires after ttl_ms
 -- KEYS[3] commands  list, pushed by operators with an expiry of their own
--- KEYS[4] state     string, JSON of what this member knows of its pairs, expires after ttl_ms
+-- KEYS[4] said      string, JSON of what this member knows of its pairs, expires after ttl_ms
 -- ARGV[1] member    host:pid:nonce
 -- ARGV[2] record    JSON
--- ARGV[3] state     JSON
+-- ARGV[3] said      JSON
 -- ARGV[4] ttl_ms    milliseconds without a beat after which a member has vanished
 -- ARGV[5..] come    the commands that came with the last answered beat, oldest first; they are taken off the list
 --

@@ -19,7 +19,10 @@ TOUR: tuple[Stop, ...] = (
         "The protocol itself, a verb a file", "lua",
         "acquire renew release offer publish touch stale trim beat elect write_plan budget",
     ),
-    Stop("Redis", "fleet", "redis_connection connect_pace ordered script_source scripts layout redis_url redis_check redis_sockets"),
+    Stop(
+        "Redis", "fleet",
+        "redis_connection connect_pace ordered script_source scripts layout redis_url redis_check redis_sockets",
+    ),
     Stop("Who owns what: leases", "fleet", "lease_states own_thread lease standing hold_states succession assignment evidence"),
     Stop("Who owns what: members", "fleet", "heartbeat election upkeep"),
     Stop("Redis Cluster", "fleet", "cluster_map cluster_commands cluster_routes redis_cluster ordered_cluster"),
