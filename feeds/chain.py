@@ -5,7 +5,8 @@ no work.
 """
 
 from books.events import Delta, Event, Kind, Snapshot, Trade
-from books.wire import encode
+from books.wire import decode, encode
+from fleet.pair import Pair
 
 _REPLACES = (Kind.SNAPSHOT, Kind.RESET)
 
@@ -78,6 +79,29 @@ class Chain:
         self.whole = later.whole if self.whole is None else self.whole
         self.trusted = self.trusted if later.trusted is None else later.trusted
         self.sequence = self.sequence if later.sequence is None else later.sequence
+
+    def sequence_after(self, count: int) -> str | None:
+        """The venue's sequence after the first `count` events, `-` for none; None: they do not change it."""
+        found: str | None = None
+        for kind, sequence in zip(self.entries[: 2 * count : 2], self._sequences, strict=False):
+            if sequence is not None:
+                found = str(sequence)
+            elif kind in _REPLACES:
+                found = "-"
+        return found
+
+    def deltas(self, pair: Pair) -> list[Delta] | None:
+        """The deltas among the events; None where something else decides about the book."""
+        found = []
+        for kind, payload in zip(self.entries[::2], self.entries[1::2], strict=True):
+            if kind in _REPLACES:
+                return None
+            if kind == Kind.DELTA and isinstance(payload, bytes):
+                fields = {b"k": pair.label.encode(), b"t": b"delta", b"n": b"0", b"e": b"0", b"d": payload}
+                event = decode("", fields)
+                if isinstance(event, Delta):
+                    found.append(event)
+        return found
 
     def without_first(self, count: int) -> "Chain":
         """What is left when the first `count` events are known to have arrived."""

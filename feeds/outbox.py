@@ -51,7 +51,7 @@ class Outbox:
 
     __slots__ = (
         "_bbo", "_conflated", "_hash_n", "_in_flight", "_pending", "_rule", "_seam_due", "_sequence", "_skip_to", "_static",
-        "_trusted", "conflations", "dropped_trades", "is_trades", "n", "pair", "phase", "published", "seams", "token",
+        "_told", "_trusted", "conflations", "dropped_trades", "is_trades", "n", "pair", "phase", "published", "seams", "token",
     )  # fmt: skip
 
     def __init__(self, pair: Pair, *, owner: str, depth: str, trades: bool = False) -> None:
@@ -68,6 +68,7 @@ class Outbox:
         self._pending = Chain()
         self._in_flight = Chain()
         self._sequence = "-"
+        self._told = "-"  # the venue's at our last n
         self._hash_n: int | None = None
         self._trusted = False  # whether the book is whole after everything taken so far
         self._conflated = False
@@ -135,8 +136,8 @@ class Outbox:
         if (
             self.phase is Phase.DOUBTFUL
             and before is not None
-            and before.token == self.token
             and self.n <= before.n <= self.n + len(unanswered)
+            and (before.token == self.token or self._stands_at(before, unanswered))
         ):
             unanswered = unanswered.without_first(before.n - self.n)
             unanswered.extend(self._pending)
@@ -149,9 +150,22 @@ class Outbox:
         elif not self._take_over(before, source, now_us, warm):
             self._start_over(before, source, now_us)
         self.token, self.n = token, n
-        self._sequence = before.sequence if before is not None else "-"
+        self._sequence = self._told = before.sequence if before is not None else "-"
         self._hash_n = None
         self.phase = Phase.OPEN
+
+    def _stands_at(self, before: Cell, unanswered: Chain) -> bool:
+        """Whether the line is exactly where our own events leave it, although another token was there: an acquire of ours that
+        was executed late or unheard, or a successor that never wrote."""
+        told = unanswered.sequence_after(before.n - self.n) or self._told
+        return before.sequence != "-" and before.sequence == told
+
+    def unpublished(self) -> tuple[int, list[Delta]] | None:
+        """The venue sequence published last, and the deltas behind it that nobody said were taken; None: not to be said."""
+        if not self._told.isdigit() or self._conflated or self._seam_due or self._skip_to is not None:
+            return None
+        sent, waiting = self._in_flight.deltas(self.pair), self._pending.deltas(self.pair)
+        return None if sent is None or waiting is None else (int(self._told), sent + waiting)
 
     def _take_over(self, before: Cell | None, source: Source, now_us: int, warm: WarmLine | None) -> bool:
         """Go on where our predecessor stopped; False: that cannot be proved."""
@@ -247,6 +261,7 @@ class Outbox:
 
     def accepted(self, *, hash_patched: bool) -> None:
         """The batch in flight was appended; `hash_patched` False is the verdict REWRITE."""
+        self._told = self._in_flight.sequence or self._told
         self.n += len(self._in_flight)
         self.published += len(self._in_flight)
         self._in_flight = Chain()

@@ -166,11 +166,12 @@ class Ownership:
 
     def _grant(self, hold: Hold, answer: Granted) -> None:
         """The lease is ours; synchronous, so that no event of the feed falls between the line and the outbox."""
-        pair, line = hold.pair, hold.line
+        pair = hold.pair
         for index, (n, before) in enumerate(zip(answer.n, answer.cells, strict=True)):
             self._evidence.granted(pair, answer.token, n, before, trades=index == 1)
         self.warm.pop(pair, None)
         self._free_since.pop(pair, None)
+        line = self._own_line(hold) if hold.state is State.DOUBTFUL else hold.line
         hold.step(Event.GRANTED)
         hold.line, hold.until_ms, hold.offered_to = None, None, ""
         self.owned[pair] = hold
@@ -185,10 +186,22 @@ class Ownership:
             log.warning("%s: lost, %s holds it (%s)", pair, holder, hold.reason)
         hold.step(Event.TAKEN)
         del self.owned[pair]
+        line = self._own_line(hold)
         self._publisher.close(pair)
         self._last_holder[pair] = holder
         self._keep_warm(hold)
+        hold.line = line or hold.line
         hold.until_ms = self._mono_ms() + self._leases.lease_ms
+
+    def _own_line(self, hold: Hold) -> WarmLine | None:
+        """What we have of a pair that we own or owned: the book, and our own events that nobody said were taken."""
+        outbox, continuity = self._publisher.outbox(hold.pair), self._subscriber.continuity(hold.pair, hold.wish.depth)
+        rest = None if outbox is None else outbox.unpublished()
+        if continuity is None or rest is None:
+            return None
+        line = WarmLine(hold.pair, continuity, self._source(hold.pair))
+        line.begin_at(*rest)
+        return line
 
     def _keep_warm(self, hold: Hold) -> None:
         continuity = self._subscriber.continuity(hold.pair, hold.wish.depth)

@@ -88,6 +88,12 @@ class WarmLine:
         elif type(event) is Trade:
             self._trades.append(event)
 
+    def begin_at(self, published: int, deltas: list[Delta]) -> None:
+        """A former owner's own events that were not taken: they are held from the published point on."""
+        if self._live and self.continuity.comparable and not self.continuity.images:
+            self.start = published
+            self._deltas.extendleft(reversed(deltas))
+
     def trim(self, cell: Cell | None, trades: Cell | None = None) -> None:
         """Forget what is published by now."""
         published = _sequence(cell)

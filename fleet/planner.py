@@ -159,14 +159,19 @@ class Planner:
         return Seen(
             members=members,
             wanted=self._wanted,
-            planned=any(name in named for name in takers),
+            planned=self._stored is not None
+            and any(name in named or not any(one.plans for one in members.values()) for name in members),
             newcomers=any(name not in named for name in takers),
             strays=any(self._is_stray(label, owner, members) for label, owner in self._serving.owners.items()),
             off_balance=off_balance(members.values(), loads),
         )
 
     def _is_stray(self, label: str, owner: str, members: Mapping[str, PlanMember]) -> bool:
-        if self._stored is None or label not in self._stored.orders or not members[owner].plans:
+        if self._stored is None or label not in self._stored.orders:
+            return False
+        if (
+            owner not in members or not members[owner].plans
+        ):  # gone since its last beat was read, or of an older version
             return False
         told = self._stored.told.get(owner)
         return told is None or label not in told.orders

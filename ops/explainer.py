@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 
 from books.events import Kind, Reset
 from books.store import load_book
 from books.wire import decode
-from fleet.heartbeat import MemberRecord, read_pair_states
+from fleet.heartbeat import MemberRecord
 from fleet.keys import Keys
 from fleet.pair import Pair
 from fleet.plan_store import read_moves, read_why_unplaced
@@ -17,6 +18,13 @@ from fleet.serving import plan_member
 from fleet.tasks import TaskSet
 from ops.explanation import Candidate, Explanation, PlannedMove, SeenReset, WantedBy
 from ops.planning import Circumstances, read_circumstances
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """What a member says of its pairs."""
+
+    pairs: dict[str, dict[str, Any]] = {}
+
 
 ENTRIES = 500  # of the shard's stream, newest first, looked through for resets
 MOVES_SHOWN = 5
@@ -79,11 +87,11 @@ async def _candidates(
     loads, records = found.loads, {record.id: record for record in found.members}
     others = sorted(set(records).difference(named), key=lambda name: (loads.get(name, 0.0), name))
     shown = []
-    for name in (*named, *others):
+    names = [*named, *others]
+    texts: Any = await redis.mget([keys.pair_state(name) for name in names]) if names else []
+    for name, text in zip(names, texts, strict=True):
         record = records.get(name)
-        said: dict[str, Any] = {}
-        if record is not None:
-            said = (await read_pair_states(redis, keys, name)).get("pairs", {}).get(label, {})
+        said = msgspec.json.decode(text, type=_Said).pairs.get(label, {}) if text else {}
         shown.append(
             Candidate(
                 id=name,

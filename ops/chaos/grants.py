@@ -40,13 +40,19 @@ class Grants:
                         return fact
         return None
 
-    def first_numbers(self, line: Line) -> int | None:
-        """The n of the line's first entry ever, None where it may have begun before the tape."""
+    def first_numbers(self, line: Line, epoch: int) -> set[int]:
+        """Where the line's first entry may stand, if that is under `epoch`; empty where it may have begun before the tape.
+
+        More than one n: grants after which nothing was written, and a flush behind them.
+        """
         tokens = self.by_token.get(line)
         if not tokens:
-            return None
+            return set()
         first = tokens[min(tokens)][0]
-        return first.n + 1 if first.cell_before is None and first.mono_ms >= self._started_ms else None
+        if first.cell_before is not None or first.mono_ms < self._started_ms:
+            return set()
+        early = (grants[0] for token, grants in tokens.items() if token <= epoch)
+        return {fact.n + 1 for fact in early if fact.cell_before is None}
 
     def violations(self, *, servers: int) -> Iterable[Violation]:
         """What is wrong with the grants themselves. `servers`: how many run ids there were."""
@@ -135,7 +141,8 @@ def judge_accepted(
             text = f"{fact.member} wrote under token {fact.token}, which was granted to {who}"
             found.violations.append(Violation(Invariant.EPOCHS, str(line), text, [str(fact)]))
         taken[line, fact.token].append(fact)
-        first = written.first_recorded(line)
+        begun_before = not grants.first_numbers(line, fact.token)
+        first = written.first_recorded(line) if begun_before else 0
         if fact.mono_ms > until_ms or (first is None and fact.mono_ms < from_ms + ANSWERED_MS):
             continue
         numbers = range(max(fact.n_first, first or 0), fact.n_last + 1)

@@ -90,9 +90,10 @@ class LineCheck:
     def _check_n(self, entry: Entry) -> None:
         last = self._last
         if last is None:
-            first = self._grants.first_numbers(self.line) if self._grants is not None else None
-            if first is not None and entry.n > first:
-                self._fail(Invariant.SEQUENCES, f"the line begins at n={entry.n}, its first grant at n={first}", entry)
+            first = self._grants.first_numbers(self.line, entry.epoch) if self._grants is not None else set()
+            if first and entry.n not in first:
+                text = f"the line begins at n={entry.n}; by its grants it begins at {sorted(first)}"
+                self._fail(Invariant.SEQUENCES, text, entry)
         elif entry.n > last.n + 1:
             self._jumped(entry, last)
         elif entry.n <= last.n:

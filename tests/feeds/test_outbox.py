@@ -244,3 +244,47 @@ def test_a_closed_line_forgets_what_waits(live: Line) -> None:
     live.add(delta(11))
     live.outbox.close()
     assert (live.outbox.phase, live.outbox.waiting, live.take()) == (Phase.CLOSED, 0, None)
+
+
+def in_doubt() -> Line:
+    """Published up to sequence 11, and one delta more is waiting."""
+    line = Line()
+    line.granted(None, 100)
+    line.add(snapshot(10), delta(11))
+    assert line.take()
+    line.outbox.accepted(hash_patched=True)
+    line.outbox.doubt()
+    line.add(delta(12))
+    return line
+
+
+def test_a_grant_of_ours_that_nobody_heard_of_costs_no_reset():
+    line = in_doubt()
+    line.granted(Cell(TOKEN + 1, 102, "11", "5-0"), 102, TOKEN + 2)
+    assert kinds(line.take()) == ["delta"]
+
+
+def test_an_unheard_grant_over_an_unanswered_batch_goes_on_behind_what_arrived():
+    line = Line()
+    line.granted(None, 100)
+    line.add(snapshot(10), delta(11))
+    assert line.take()
+    line.outbox.doubt()
+    line.granted(Cell(TOKEN + 1, 101, "10", "5-0"), 101, TOKEN + 2)
+    assert kinds(line.take()) == ["delta"]
+
+
+@pytest.mark.parametrize("sequence", ["10", "12", "-"])
+def test_another_token_and_another_sequence_start_over(sequence):
+    line = in_doubt()
+    line.granted(Cell(TOKEN + 1, 102, sequence, "5-0"), 102, TOKEN + 2)
+    assert kinds(line.take()) == ["reset", "snapshot"]
+
+
+def test_what_nobody_said_was_taken_can_be_had_with_where_it_begins():
+    line = in_doubt()
+    published, deltas = line.outbox.unpublished() or (0, [])
+    assert published == 11
+    assert [(one.sequence, one.bids) for one in deltas] == [(12, {"1": "12"})]
+    line.add(Reset(pair=PAIR, received_us=1, reason=ResetReason.GAP))
+    assert line.outbox.unpublished() is None

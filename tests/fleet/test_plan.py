@@ -358,3 +358,12 @@ def test_a_served_pair_keeps_its_place_before_a_new_one_of_its_priority() -> Non
     current = {one.label: member(0).id for one in pairs[2:]}
     plan = make_plan(members_of(1, capacity=2), pairs, current, {})
     assert plan.orders.keys() == current.keys()
+
+
+def test_what_a_fleet_gives_to_newcomers_goes_in_whole_groups() -> None:
+    pairs = pairs_of(1600)
+    before = make_plan(members_of(8), pairs, {}, {})
+    after = make_plan(members_of(16), pairs, owners(before), before.orders)
+    places = {(after.orders[one.label][0], one.group) for one in pairs}
+    assert len(places) <= 16 + len(GROUPS)
+    assert len(after.moves) <= 1.1 * 800

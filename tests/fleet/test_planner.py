@@ -416,3 +416,27 @@ async def test_who_serves_what_gave_way_to_a_higher_priority_is_told_to_let_it_g
     told = await read_orders(fleet.redis, fleet.keys, A)
     assert told is not None
     assert sorted(told.orders.values()) == [(), (A,), (A,)]
+
+
+async def test_a_member_may_vanish_between_two_looks_at_what_it_serves(fleet: PlannedFleet) -> None:
+    fleet.want(6)
+    await fleet.join(A, B)
+    planner = fleet.planner(A)
+    await fleet.first_plan(planner)
+    await serve_as_planned(fleet, A, B)
+    assert await fleet.look(planner, 2000.0) is None
+    await fleet.leave(B)
+    assert await fleet.look(planner) is Cause.GONE
+    assert set((await owners(fleet)).values()) == {A}
+
+
+@pytest.mark.parametrize("fields", [{"quiet": True}, {"plans": 0}, {"capacity": 0}])
+async def test_where_nobody_takes_pairs_that_is_said_once(fleet: PlannedFleet, fields: dict[str, int]) -> None:
+    fleet.want(4)
+    await fleet.join(A, **fields)
+    planner = fleet.planner(A)
+    await fleet.first_plan(planner)
+    assert len(await read_unplaced(fleet.redis, fleet.keys)) == 4
+    for _ in range(3):
+        assert await fleet.look(planner, 2000.0) is None
+    assert planner.plans == 1

@@ -106,7 +106,10 @@ class Child:
 
     async def said(self, words: str, timeout_s: float = SETTLE_S) -> None:
         """Wait until it has said `words`."""
-        await wait_until(lambda: self.says(words), f"{words!r} in what {self.pid} says:\n{self.text}", timeout_s)
+        try:
+            await wait_until(lambda: self.says(words), f"{words!r} in what {self.pid} says", timeout_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.text}") from None
 
     def end(self) -> None:
         """Gone, whatever state it was in."""
