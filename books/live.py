@@ -4,13 +4,15 @@
     async for change in follow(redis, keys, pairs):         # change.view.book is the book after change.event
 
 Entries are read from the shards' streams and joined with the hashes by `books.join`. A second Snapshot(join) says that
-entries were missed and the book was read anew. While Redis is away every view is stale, and reading goes on when it is back.
+entries were missed and the book was read anew. While Redis is away every view is stale, told within a second; reading goes on
+when it is back.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from random import Random
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -22,6 +24,7 @@ from books.join import Follower, Rejoin, Status, entry_order
 from books.store import Entry, load_book, newest_id, read_range, read_streams, standing
 from books.wire import WireError, decode
 from fleet import clock
+from fleet.backoff import delays
 from fleet.keys import Keys
 from fleet.pair import Pair
 
@@ -30,10 +33,15 @@ log = logging.getLogger(__name__)
 AUDIT_MS = 1000  # how often tails and leases are compared; a dead owner shows within the lease time plus this
 BLOCK_MS = 250  # longest wait for entries, so that an audit is never late by more
 READ_COUNT = 500
-RETRY_S = 0.5
-SILENT_S = 2.0  # a Redis that answers nothing for so long is away: well within a lease, whoever holds it
+RETRY_S = 0.5  # at most, with jitter; how often a connection is tried is its client's to know
+STALE_S = 0.8  # a Redis that answers nothing for so long may be away: books are stale until it answers
+SILENT_S = 3.0  # and after so long its answer is not waited for any more: a new connection, all books anew
+LATE_S = 0.05  # for an answer that came while our own loop was held up, and was not looked at yet
 # A primary that becomes a replica unblocks its readers with an error; one without its primary's data refuses to be read.
 _NOT_SERVING = ("UNBLOCKED", "MASTERDOWN", "LOADING")
+
+T = TypeVar("T")
+Read = Mapping[str, Sequence[Entry]]
 
 
 class Followed(NamedTuple):
@@ -92,8 +100,16 @@ class Reader:
 
     async def step(self) -> list[Followed]:
         """Wait for entries and apply them."""
+        return await self.apply(await self.read())
+
+    async def read(self) -> Read:
+        """Wait for entries. Nothing changes before `apply`."""
+        return await read_streams(self.redis, self.cursors, READ_COUNT, self.block_ms)
+
+    async def apply(self, read: Read) -> list[Followed]:
+        """Entries as `read` brought them."""
         changes: list[Followed] = []
-        for stream, entries in (await read_streams(self.redis, self.cursors, READ_COUNT, self.block_ms)).items():
+        for stream, entries in read.items():
             for entry in entries:
                 self.cursors[stream] = entry[0].decode()
                 changes += await self._take(entry)
@@ -144,37 +160,86 @@ class Reader:
         return self.status_changes()
 
 
+class _Question(Generic[T]):
+    """A question to Redis that may outlast our patience: a task of its own, ended by `drop` at the latest."""
+
+    def __init__(self, asking: Coroutine[Any, Any, T], mono_ms: clock.MonoMs) -> None:
+        self.asked_ms = mono_ms()
+        self._task = asyncio.get_running_loop().create_task(asking, name="books: reading")
+
+    async def answered(self, within_s: float) -> bool:
+        """Whether `result` can be had, at once or within this time."""
+        done, _ = await asyncio.wait([self._task], timeout=within_s)
+        if not done:
+            done, _ = await asyncio.wait([self._task], timeout=LATE_S)
+        return bool(done)
+
+    def result(self) -> T:
+        """The answer. Raises what asking raised."""
+        return self._task.result()
+
+    async def drop(self) -> None:
+        """Wait for it no more."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.exception()  # nobody asks for it any more
+
+
 async def follow(
-    redis: Redis, keys: Keys, pairs: Sequence[Pair], *, mono_ms: clock.MonoMs = clock.mono_ms
+    redis: Redis,
+    keys: Keys,
+    pairs: Sequence[Pair],
+    *,
+    mono_ms: clock.MonoMs = clock.mono_ms,
+    rng: Random | None = None,
+    silent_s: float = SILENT_S,
 ) -> AsyncIterator[Followed]:
     """Every event of `pairs`, each with the book after it. Endless; cancel or close it to stop.
 
     The view is the same object all along: use it before asking for the next change.
     """
     reader = Reader(redis, keys, pairs)
+    pauses = delays(rng or Random(), RETRY_S, RETRY_S)
     started = False
     audited = mono_ms()
-    while True:
-        try:
-            if not started:
-                changes = await reader.start() + reader.status_changes()
-                started = True
-            else:
-                async with asyncio.timeout(SILENT_S):
-                    changes = await reader.step()
-                if mono_ms() - audited >= AUDIT_MS:
-                    audited = mono_ms()
-                    async with asyncio.timeout(SILENT_S):
-                        changes += await reader.audit()
-        except (RedisConnectionError, RedisTimeoutError, TimeoutError, ResponseError) as error:
-            if isinstance(error, ResponseError) and not str(error).startswith(_NOT_SERVING):
-                raise
-            log.warning("Redis does not answer (%s); books are stale until it does", type(error).__name__)
-            started = False
-            changes = reader.lost()
-            await asyncio.sleep(RETRY_S)
-        for change in changes:
-            yield change
+    question: _Question[Read] | None = None
+    try:
+        while True:
+            try:
+                if not started:
+                    changes = await reader.start() + reader.status_changes()
+                    started, audited = True, mono_ms()
+                else:
+                    question = question or _Question(reader.read(), mono_ms)
+                    if await question.answered(STALE_S):
+                        read, question = question.result(), None
+                        async with asyncio.timeout(STALE_S):
+                            changes = await reader.apply(read)
+                            if mono_ms() - audited >= AUDIT_MS:
+                                audited = mono_ms()
+                                changes += await reader.audit()
+                    elif mono_ms() - question.asked_ms < silent_s * 1000:
+                        changes = reader.lost()
+                        audited = float("-inf")  # whose the books are by then is to be asked with the first answer
+                    else:
+                        raise TimeoutError
+            except (RedisConnectionError, RedisTimeoutError, TimeoutError, ResponseError) as error:
+                if isinstance(error, ResponseError) and not str(error).startswith(_NOT_SERVING):
+                    raise
+                log.warning("Redis does not answer (%s); books are stale until it does", type(error).__name__)
+                if question is not None:
+                    await question.drop()
+                started, question = False, None
+                for change in reader.lost():
+                    yield change
+                await asyncio.sleep(next(pauses))
+                continue
+            for change in changes:
+                yield change
+    finally:
+        if question is not None:
+            await question.drop()
 
 
 async def watch(redis: Redis, keys: Keys, pair: Pair) -> AsyncIterator[Event]:

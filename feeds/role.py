@@ -44,7 +44,7 @@ PRESSURE_CHECK_S = 0.02
 WAITING_MOST = 10_000  # events not yet accepted, of all pairs: beyond it the venues wait in TCP …
 WAITING_FEW = 2_000  # … until so few are left,
 HELD_MOST_MS = 2000.0  # or this long: a Redis that is slow for longer makes pairs conflate
-RECONNECT_FIRST_S = 0.1  # Redis is ours, unlike a venue: try at once, then with growing pauses
+RECONNECT_FIRST_S = 1.0  # Redis is ours, unlike a venue: try at once, then with pauses that grow little
 RECONNECT_MOST_S = 2.0
 
 

@@ -1,4 +1,8 @@
-"""Membership: every daemon writes its record each second, and its commands ride back on the same round trip."""
+"""Membership: every daemon writes its record each second, and its commands ride back on the same round trip.
+
+A command stays in Redis until the next beat says that it has come, so a lost answer loses none. It is carried out once,
+except a word that was sent twice in a row: of two alike, side by side, one may be taken for both.
+"""
 
 import asyncio
 import logging
@@ -88,6 +92,7 @@ class Heartbeat:
         self._on_command = on_command
         self._on_vanished = on_vanished
         self._has_beaten = False
+        self._come: tuple[str, ...] = ()
         self._encode = msgspec.json.Encoder().encode
 
     async def run(self) -> None:
@@ -115,7 +120,9 @@ class Heartbeat:
             record=self._encode(record).decode(),
             pair_state=self._encode(self._pair_states()).decode(),
             ttl_ms=TTL_MS,
+            come=self._come,
         )
+        self._come = answer.commands
         if answer.vanished and self._has_beaten:
             log.warning("heartbeat: the fleet had taken us for dead")
             self._on_vanished()

@@ -72,6 +72,11 @@ def _reply_error(text: str) -> Exception:
     return _ERRORS.get(word, ResponseError)(text)
 
 
+def _heard(answer: asyncio.Future[Any]) -> None:
+    if not answer.cancelled():
+        answer.exception()
+
+
 class _Wire(asyncio.Protocol):
     """One socket's life: bytes in, futures resolved in order. Never reused after it was lost."""
 
@@ -262,8 +267,7 @@ class OrderedConnection:
                 )
         finally:
             for answer in answers:
-                if answer.done() and not answer.cancelled():
-                    answer.exception()  # the first error is the one to tell; the others are its echoes
+                answer.add_done_callback(_heard)  # the first error is the one to tell; the others are its echoes
 
     def send(self, packed: bytes) -> asyncio.Future[Any]:
         """Put a packed command in order now; the future is its reply. Raises ConnectionLost when not connected.

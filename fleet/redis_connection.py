@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from random import Random
 from typing import Any, NamedTuple, TypeVar
 
 import redis.asyncio
@@ -21,10 +22,12 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from fleet import clock
 from fleet.config import Settings, redact_url
+from fleet.connect_pace import ConnectPace
 from fleet.errors import ConfigError, FleetError, Unreachable
 from fleet.redis_cluster import ClusterClient
-from fleet.redis_sockets import KEEPING_CANCELLATIONS, OF_PRIMARY, SentinelPool, Sentinels
+from fleet.redis_sockets import MENDED, OF_PRIMARY, SentinelPool, Sentinels
 from fleet.redis_url import Form, HostPort, RedisUrl, parse_redis_url
 
 CONNECT_TIMEOUT_S = 3.0  # below the lease time: a daemon that cannot connect must know it while it still has its leases
@@ -193,7 +196,8 @@ def _pool(url: str, name: str) -> ConnectionPool:
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"FLEET_REDIS_URL {redact_url(url)}: {error}") from error
-    pool.connection_class = KEEPING_CANCELLATIONS[pool.connection_class]
+    pool.connection_class = MENDED[pool.connection_class]
+    pool.connection_kwargs["pace"] = ConnectPace(mono_ms=clock.mono_ms, rng=Random())
     return pool
 
 

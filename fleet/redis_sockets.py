@@ -1,4 +1,5 @@
-"""redis-py's connections with what they lack: no cancellation gets lost; behind Sentinels, only a primary is talked to."""
+"""redis-py's connections with what they lack: no cancellation gets lost, a broken socket is always a ConnectionError; behind
+Sentinels, only a primary is talked to."""
 
 import asyncio
 import weakref
@@ -10,6 +11,7 @@ from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError
 
+from fleet.connect_pace import ConnectPace
 from fleet.errors import Unreachable
 from fleet.logs import one_line
 from fleet.redis_url import HostPort
@@ -21,11 +23,32 @@ class NotConnected(RedisConnectionError):
     """No connection could be opened: nothing was sent, so that it may be asked of another server."""
 
 
-class _KeepsCancellations:
+class _Mended:
     """redis-py writes inside asyncio.wait_for, which before Python 3.12 drops a cancellation that comes with the end of the
-    write (gh-86296): the task would go on for ever. Here it is seen and raised after all."""
+    write (gh-86296): the task would go on for ever. Here it is seen and raised after all.
+
+    uvloop answers a write to a socket that was reset a moment ago with RuntimeError, which redis-py passes on as it is; nobody
+    takes that for an outage. Here it becomes the ConnectionError that it is.
+
+    `pace`: all connections of a client connect by it (fleet.connect_pace); None: whenever they like."""
+
+    def __init__(self, *, pace: ConnectPace | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._pace = pace
+        self._within_attempt = False
 
     async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        if self._pace is None or self._within_attempt or self.is_connected:  # type: ignore[attr-defined]
+            await self._connect_once(check_health, retry_socket_connect)
+            return
+        async with self._pace.attempt():
+            self._within_attempt = True  # a handshake that breaks may connect once more from within
+            try:
+                await self._connect_once(check_health, retry_socket_connect)
+            finally:
+                self._within_attempt = False
+
+    async def _connect_once(self, check_health: bool, retry_socket_connect: bool) -> None:
         try:
             await super().connect_check_health(check_health, retry_socket_connect)  # type: ignore[misc]
         except RedisConnectionError as error:
@@ -40,25 +63,29 @@ class _KeepsCancellations:
             await asyncio.sleep(
                 0
             )  # one that was asked for while the task ran is delivered here: inside it could be dropped
-        await super().send_packed_command(command, check_health)  # type: ignore[misc]
+        try:
+            await super().send_packed_command(command, check_health)  # type: ignore[misc]
+        except RuntimeError as error:
+            await self.disconnect(nowait=True)  # type: ignore[attr-defined]
+            raise RedisConnectionError(f"the connection was lost before the command was sent: {error}") from error
         if task and task.cancelling() > before:
             await self.disconnect(nowait=True)  # type: ignore[attr-defined]  # the answer will not be read
             raise asyncio.CancelledError
 
 
-class _Plain(_KeepsCancellations, Connection):
+class _Plain(_Mended, Connection):
     pass
 
 
-class _TLS(_KeepsCancellations, SSLConnection):
+class _TLS(_Mended, SSLConnection):
     pass
 
 
-class _Unix(_KeepsCancellations, UnixDomainSocketConnection):
+class _Unix(_Mended, UnixDomainSocketConnection):
     pass
 
 
-KEEPING_CANCELLATIONS: dict[type[Any], type[Any]] = {
+MENDED: dict[type[Any], type[Any]] = {
     Connection: _Plain,
     SSLConnection: _TLS,
     UnixDomainSocketConnection: _Unix,
@@ -134,7 +161,7 @@ class SentinelPool(ConnectionPool):
         await self.sentinels.aclose()
 
 
-class _OfPrimary(_KeepsCancellations):
+class _OfPrimary(_Mended):
     """Connects to whom the sentinels name, and only if he calls himself primary: they may not have heard of it yet."""
 
     def __init__(self, *, of_pool: SentinelPool, **options: Any) -> None:

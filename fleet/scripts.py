@@ -36,9 +36,7 @@ _PUBLISH = load_script("publish", ("tail", "deltas", "trades", "book*"), ("book_
 _TOUCH = load_script("touch", ("tail", "book*"), ("book_ttl_ms", "claim*"))
 _STALE = load_script("stale", ("pair*",), ())
 _TRIM = load_script("trim", ("stream",), ("retain_ms", "maxlen", "dead_group_ms"))
-_BEAT = load_script(
-    "beat", ("members", "record", "commands", "pair_state"), ("member", "record", "pair_state", "ttl_ms")
-)
+_BEAT = load_script("beat", ("members", "record", "commands", "said"), ("member", "record", "said", "ttl_ms", "come*"))
 _ELECT = load_script("elect", ("leader", "term"), ("member", "ttl_ms", "floor"))
 _WRITE_PLAN = load_script(
     "write_plan", ("leader", "head", "unplaced", "moves", "plan*"), ("value", "ttl_ms", "retain", "rows", "text*")
@@ -283,10 +281,12 @@ class Beaten(NamedTuple):
     commands: tuple[str, ...]
 
 
-async def beat(redis: Connection, keys: Keys, *, member: str, record: str, pair_state: str, ttl_ms: int) -> Beaten:
-    """One heartbeat; `record` and `pair_state` are JSON."""
+async def beat(
+    redis: Connection, keys: Keys, *, member: str, record: str, pair_state: str, ttl_ms: int, come: Sequence[str] = ()
+) -> Beaten:
+    """One heartbeat; `record` and `pair_state` are JSON. `come`: the commands of the last answered beat."""
     named = (keys.members(), keys.member(member), keys.commands(member), keys.pair_state(member))
-    reply = await _run(redis, _BEAT, named, (member, record, pair_state, ttl_ms))
+    reply = await _run(redis, _BEAT, named, (member, record, pair_state, ttl_ms, *come))
     return Beaten(bool(reply[0]), tuple(command.decode() for command in reply[1:]))
 
 

@@ -19,7 +19,10 @@ TOUR: tuple[Stop, ...] = (
         "The protocol itself, a verb a file", "lua",
         "acquire renew release offer publish touch stale trim beat elect write_plan budget",
     ),
-    Stop("Redis", "fleet", "redis_connection ordered script_source scripts layout redis_url redis_check redis_sockets"),
+    Stop(
+        "Redis", "fleet",
+        "redis_connection connect_pace ordered script_source scripts layout redis_url redis_check redis_sockets",
+    ),
     Stop("Who owns what: leases", "fleet", "lease_states own_thread lease standing hold_states succession assignment evidence"),
     Stop("Who owns what: members", "fleet", "heartbeat election upkeep"),
     Stop("Redis Cluster", "fleet", "cluster_map cluster_commands cluster_routes redis_cluster ordered_cluster"),
@@ -97,7 +100,8 @@ TOUR: tuple[Stop, ...] = (
         "scenario scale result registry stage fleet ground child markets watcher records chains judgement truth late hurtable "
         "memory table",
     ),
-    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine venues"),
+    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine venues redis partitions"),
+    Stop("Chaos: connections and networks", "ops/chaos", "behaviour door entering proxy proxy_process namespaces listener"),
     Stop("Proving", "ops/chaos", "history grants line_check checker history_files recorder probe"),
     Stop("Measuring", "ops/bench", "plan ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference tour"),

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 from fleet.errors import ConfigError
 from ops.chaos.scenario import Scenario
-from ops.chaos.scenarios import leaders, machine, venues, workers
+from ops.chaos.scenarios import leaders, machine, partitions, redis, venues, workers
 
 MODULES: Sequence[Sequence[Scenario]] = (
     workers.SCENARIOS,
     leaders.SCENARIOS,
     machine.SCENARIOS,
     venues.SCENARIOS,
+    redis.SCENARIOS,
+    partitions.SCENARIOS,
 )  # fmt: skip
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for module in MODULES for scenario in module}
 

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 import redis.asyncio
 
+from fleet import scripts
 from fleet.heartbeat import Heartbeat, MemberRecord, make_identity, read_members, read_pair_states, send_command
 from fleet.keys import Keys
 
@@ -49,6 +50,23 @@ async def test_a_command_reaches_its_daemon_once(redis: redis.asyncio.Redis) -> 
     for member in (two, one, one):
         await member.heartbeat.beat()
     assert (one.commands, two.commands) == (["quiet", "dump"], [])
+
+
+async def test_a_command_whose_answer_was_lost_comes_with_the_next_beat_and_once(redis: redis.asyncio.Redis) -> None:
+    one = Member(redis, "a")
+    await send_command(redis, Keys(), "a", "drain")
+    await send_command(redis, Keys(), "a", "undrain")
+    await scripts.beat(redis, Keys(), member="a", record="{}", pair_state="{}", ttl_ms=5000)  # its answer never arrived
+    assert one.commands == []
+    await one.heartbeat.beat()
+    assert one.commands == ["drain", "undrain"]
+    # the beat that says so is carried out, and its answer is lost as well
+    await scripts.beat(redis, Keys(), member="a", record="{}", pair_state="{}", ttl_ms=5000, come=("drain", "undrain"))
+    await send_command(redis, Keys(), "a", "stop")
+    for _ in range(3):
+        await one.heartbeat.beat()
+    assert one.commands == ["drain", "undrain", "stop"]
+    assert not await redis.exists(Keys().commands("a"))
 
 
 async def test_having_vanished_is_told_but_not_at_the_first_beat(redis: redis.asyncio.Redis) -> None:

@@ -1,0 +1,126 @@
+"""fleet/connect_pace.py: by its rule on a clock of ours, and as a real client keeps it before a server that is away."""
+
+import asyncio
+import itertools
+from pathlib import Path
+from random import Random
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from fleet.config import load
+from fleet.connect_pace import PAUSE_LEAST_MS, PAUSE_MOST_MS, ConnectPace
+from fleet.redis_connection import connect
+from ops.chaos.proxy_process import Proxy
+from ops.embedded.redis import EmbeddedRedis
+
+
+class Server:
+    """A server to connect to, and the clock."""
+
+    def __init__(self) -> None:
+        self.now_ms = 0.0
+        self.up = True
+        self.attempts = 0
+        self.under_way = 0
+        self.pace = ConnectPace(mono_ms=lambda: self.now_ms, rng=Random(2))
+
+    async def connect(self) -> bool:
+        """Whether it worked; a failure is either the server's or the pause's."""
+        try:
+            async with self.pace.attempt():
+                self.attempts += 1
+                self.under_way += 1
+                assert self.under_way == 1, "one attempt at a time"
+                await asyncio.sleep(0)
+                self.under_way -= 1
+                if not self.up:
+                    raise OSError("connection refused")
+        except (OSError, RedisConnectionError):
+            return False
+        return True
+
+
+async def test_many_that_want_to_connect_at_once_all_do_while_the_server_answers():
+    server = Server()
+    assert all(await asyncio.gather(*(server.connect() for _ in range(20))))
+    assert server.attempts == 20
+
+
+async def test_many_that_want_to_connect_at_once_share_one_failure():
+    server = Server()
+    server.up = False
+    assert not any(await asyncio.gather(*(server.connect() for _ in range(20))))
+    assert server.attempts == 1
+
+
+async def test_between_two_attempts_at_a_server_that_is_away_lies_a_pause_of_its_own_length():
+    server = Server()
+    server.up = False
+    tried_at_ms = []
+    for server.now_ms in range(0, 60_000, 10):
+        before = server.attempts
+        await server.connect()
+        if server.attempts > before:
+            tried_at_ms.append(server.now_ms)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tried_at_ms)]
+    assert all(PAUSE_LEAST_MS <= pause <= PAUSE_MOST_MS + 10 for pause in pauses)
+    assert len(set(pauses)) > 10, "jitter: a fleet must not come back in step"
+
+
+async def test_once_the_server_is_back_everybody_connects_after_the_pause():
+    server = Server()
+    server.up = False
+    await server.connect()
+    server.up, server.now_ms = True, PAUSE_LEAST_MS - 1
+    assert not await server.connect()
+    server.now_ms = PAUSE_MOST_MS
+    assert all(await asyncio.gather(*(server.connect() for _ in range(5))))
+
+
+async def test_a_pause_says_why_and_for_how_long():
+    server = Server()
+    server.up = False
+    await server.connect()
+    with pytest.raises(RedisConnectionError, match=r"connection refused \(tried again in 1\.\d s\)"):
+        async with server.pace.attempt():
+            pass
+
+
+async def test_a_cancelled_attempt_is_no_failure():
+    server = Server()
+    with pytest.raises(asyncio.CancelledError):
+        async with server.pace.attempt():
+            raise asyncio.CancelledError
+    assert await server.connect()
+
+
+async def test_the_commands_of_a_client_knock_once_a_second_at_a_server_that_is_away(
+    redis_server: EmbeddedRedis, tmp_path: Path
+):
+    async with Proxy(tmp_path) as proxy:
+        port = await proxy.open("client", redis_server.port)
+        client = connect(load(environ={"FLEET_REDIS_URL": f"redis://127.0.0.1:{port}/0"}))
+        assert await asyncio.gather(*(client.ping() for _ in range(10))) == [True] * 10
+        await proxy.target("client", 1)  # nobody listens there
+        await proxy.cut("client")
+        before = (await proxy.stats("client")).accepted
+        asked = 0
+        while (await proxy.stats("client")).accepted < before + 3:
+            answers = await asyncio.gather(*(client.ping() for _ in range(10)), return_exceptions=True)
+            assert all(isinstance(answer, RedisError | OSError) for answer in answers)
+            asked += len(answers)
+            await asyncio.sleep(0.05)
+        times = (await proxy.stats("client")).accepted_at_ms[before:]
+        assert times[2] - times[0] > 2 * PAUSE_LEAST_MS * 0.8
+        assert asked > 3
+        await proxy.target("client", redis_server.port)
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    assert await client.ping()
+                    break
+                except (RedisError, OSError):
+                    await asyncio.sleep(0.05)
+        await client.aclose()
