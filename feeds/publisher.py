@@ -20,10 +20,11 @@ from feeds.outbox import Batch, Outbox, Phase
 from feeds.source import NO_BOOK, Source
 from feeds.warm import WarmLine
 from fleet.cell import Cell
-from fleet.errors import ConnectionLost
+from fleet.errors import ConnectionLost, FleetError
 from fleet.evidence import NO_EVIDENCE, Evidence
 from fleet.keys import Keys
 from fleet.lease import trades_field
+from fleet.logs import one_line
 from fleet.ordered_cluster import Ordered
 from fleet.pair import Pair
 from fleet.scripts import PublishLine, Touched, Verdict, Word, publish, touch
@@ -272,17 +273,25 @@ class Publisher:
             outbox = self.outbox(pair)
             if outbox is not None and outbox.flushed:
                 by_shard.setdefault(self._keys.shard(pair), []).append((pair, outbox.token))
-        for number, claims in by_shard.items():
+        async with asyncio.TaskGroup() as group:  # a node that hangs does not delay the others
+            for number, claims in by_shard.items():
+                group.create_task(self._touch_shard(number, claims), name=f"touch shard {number}")
+
+    async def _touch_shard(self, number: int, claims: list[tuple[Pair, int]]) -> None:
+        try:
             answers = await touch(self._connection, self._keys, number, self._book_ttl_ms, claims)
-            for (pair, token), answer in zip(claims, answers, strict=True):
-                outbox = self.outbox(pair)
-                if outbox is None or outbox.token != token:
-                    continue
-                if answer is Touched.FENCED:
-                    self._doubt(outbox, "FENCED: another daemon holds a newer token")
-                elif answer is Touched.GONE:
-                    outbox.hash_gone()
-                    self._wake(outbox)
+        except (RedisError, FleetError, OSError) as error:
+            log.debug("touch: %s", one_line(error))  # the connection's own loop tells of outages
+            return
+        for (pair, token), answer in zip(claims, answers, strict=True):
+            outbox = self.outbox(pair)
+            if outbox is None or outbox.token != token:
+                continue
+            if answer is Touched.FENCED:
+                self._doubt(outbox, "FENCED: another daemon holds a newer token")
+            elif answer is Touched.GONE:
+                outbox.hash_gone()
+                self._wake(outbox)
 
 
 def _resolve(tick: asyncio.Future[None]) -> None:

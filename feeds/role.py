@@ -222,10 +222,7 @@ class FeedRole:
         while True:
             await asyncio.sleep(TOUCH_EVERY_S)
             alive = [pair for pair in self.ownership.owned if self.pool.proved(pair, clock.mono_ms())]
-            try:
-                await self.publisher.touch(alive)
-            except (RedisError, FleetError, OSError) as error:
-                log.debug("touch: %s", one_line(error))  # the connection's own loop tells of outages
+            await self.publisher.touch(alive)
 
     async def _hold_back(self) -> None:
         """A burst that Redis cannot take at once waits in the sockets, so that nothing of it has to be conflated."""

@@ -134,6 +134,7 @@ class LeaseKeeper:
         self._highest_token = 0
         self._stall_since_asked_ms = 0.0
         self._failing = False
+        self._renewing: set[str] = set()
         self._connect_renewals = renewals
         self._alive_ms = mono_ms()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -261,10 +262,11 @@ class LeaseKeeper:
             await client.aclose()
 
     async def _renew_for_ever(self, client: scripts.Connection | None = None) -> None:
-        while True:
-            if self._mono_ms() - self._alive_ms < HANG_LEASES * self.lease_ms:
-                await self.renew(client)
-            await asyncio.sleep(self.renew_every_ms / 1000)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                if self._mono_ms() - self._alive_ms < HANG_LEASES * self.lease_ms:
+                    self._renew_idle_shards(group, client or self._redis)
+                await asyncio.sleep(self.renew_every_ms / 1000)
 
     async def _watch_for_ever(self) -> None:
         tick_ms = self.renew_every_ms / CHECKS_A_RENEWAL
@@ -287,15 +289,26 @@ class LeaseKeeper:
     async def renew(self, client: scripts.Connection | None = None) -> None:
         """Renew all that are held, all shards at once. Errors are counted, told once an outage, and survived. May run in
         another thread than the rest: it writes deadlines only; what it finds lost is told to our loop."""
+        async with asyncio.TaskGroup() as group:
+            self._renew_idle_shards(group, client or self._redis)
+
+    def _renew_idle_shards(self, group: asyncio.TaskGroup, client: scripts.Connection) -> None:
+        """A call for each shard whose last one was answered: a node that hangs does not delay the others."""
         by_tail: dict[str, list[Lease]] = {}
         for lease in list(self._leases.values()):
-            if lease.state is State.HELD:
+            if lease.state is State.HELD and lease.target.tail not in self._renewing:
                 by_tail.setdefault(lease.target.tail, []).append(lease)
-        async with asyncio.TaskGroup() as group:
-            for tail, leases in by_tail.items():
-                group.create_task(self._renew_shard(leases, client or self._redis), name=f"leases: renew {tail}")
+        for tail, leases in by_tail.items():
+            self._renewing.add(tail)
+            group.create_task(self._renew_shard(tail, leases, client), name=f"leases: renew {tail}")
 
-    async def _renew_shard(self, leases: Sequence[Lease], client: scripts.Connection) -> None:
+    async def _renew_shard(self, tail: str, leases: Sequence[Lease], client: scripts.Connection) -> None:
+        try:
+            await self._renew_leases(leases, client)
+        finally:
+            self._renewing.discard(tail)
+
+    async def _renew_leases(self, leases: Sequence[Lease], client: scripts.Connection) -> None:
         tokens = [lease.token for lease in leases]
         sent_ms = self._mono_ms()
         try:

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -380,3 +381,48 @@ async def test_a_thread_ends_with_who_started_it(wait_until) -> None:
         await task
     assert ended.is_set()
     assert not any(one.name == "test of threads" for one in threading.enumerate())
+
+
+class TwoNodes(redis.asyncio.Redis):
+    """Two servers stand for two nodes of a Cluster: shard 01 is on the second."""
+
+    def __init__(self, *urls: str) -> None:
+        super().__init__()
+        self.nodes = [redis.asyncio.Redis.from_url(url) for url in urls]
+
+    async def execute_command(self, *words: Any, **options: Any) -> Any:
+        if words[0] == "SCRIPT LOAD":
+            return [await node.execute_command(*words) for node in self.nodes]
+        return await self.nodes[str(words[3]).endswith("{01}")].execute_command(*words, **options)
+
+    async def aclose(self, *_: Any) -> None:
+        for node in self.nodes:
+            await node.aclose()
+
+
+async def test_a_shard_that_does_not_answer_costs_the_others_no_renewal(own_redis, wait_until) -> None:
+    well, hung = await own_redis(), await own_redis()
+    nodes = TwoNodes(well.url, hung.url)
+    keeper = LeaseKeeper(
+        nodes, holder="host:1:a", lease_ms=500, mono_ms=clock.mono_ms, on_lost=lambda lease, reason: None
+    )
+    targets = [pair_target(KEYS, pair) for pair in PAIRS]
+    near, far = (next(one for one in targets if one.lease.endswith(tag)) for tag in ("{00}", "{01}"))
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(keeper.run())
+        for target in (near, far):
+            assert isinstance(await keeper.acquire(target), Granted)
+        first_ms = {lease: lease.deadline_mono_ms for lease in keeper.leases}
+        await wait_until(
+            lambda: all(lease.deadline_mono_ms > at_ms for lease, at_ms in first_ms.items()), "a renewal of both"
+        )
+        hung.pause()
+        try:
+            await wait_until(lambda: not keeper.holds(far), "the loss of the lease on the hung node")
+            before_ms = clock.mono_ms()
+            await wait_until(lambda: clock.mono_ms() - before_ms > 1000, "two more lease times")
+            assert keeper.holds(near)
+        finally:
+            hung.resume()
+        running.cancel()
+    await nodes.aclose()
