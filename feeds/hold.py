@@ -29,6 +29,10 @@ class Subscriber(Protocol):
         """Stop; a live book's last event is a Reset."""
         ...
 
+    def is_held(self, pair: Pair) -> bool:
+        """Whether the pair waits in quarantine: then it is not passed to others."""
+        ...
+
     def continuity(self, pair: Pair, depth: str) -> Continuity | None:
         """What proves that deltas of two connections follow each other; None: the pair cannot be had."""
         ...

@@ -203,6 +203,12 @@ class Outbox:
         self._trusted = self._conflated = self._seam_due = False
         self._hash_n = self._skip_to = None
 
+    def drop(self) -> None:
+        """`take` failed: forget what waits, it cannot be published. The next thing told is that the book is void."""
+        self._pending, self._in_flight = Chain(), Chain()
+        self._conflated = not self.is_trades
+        self._seam_due, self._skip_to = False, None
+
     def take(self, source: Source, now_us: int) -> Batch | None:
         """The next batch, None when nothing is due or one is in flight. While our feed is behind what is published, our book is
         no book to show: the hashes stay as our predecessor left them, which is right."""

@@ -260,7 +260,10 @@ class Ownership:
     # --- handing over ---------------------------------------------------------------------------------------------------
 
     def _successor(self, hold: Hold) -> str:
-        """Who is to have a pair of ours in our place; '' nobody."""
+        """Who is to have a pair of ours in our place; '' nobody. A pair in quarantine is not passed round; only who stops or
+        drains lets it go."""
+        if self.claiming and self._subscriber.is_held(hold.pair):
+            return ""
         left = present_order(self._order(hold.pair) or (), self._present())
         return left[0] if left and left[0] != self._leases.holder else ""
 

@@ -102,6 +102,17 @@ class Pool:
         if market is not None:
             market.unsubscribe(pair)
 
+    def fail(self, pair: Pair, reason: str) -> None:
+        """Something behind the feeds failed at this pair (its outbox): it is held for a while, and tried again."""
+        market = self._markets.get((pair.venue, pair.market))
+        if market is not None:
+            market.fail(pair, reason)
+
+    def is_held(self, pair: Pair) -> bool:
+        """Whether a pair waits in quarantine: it must not be passed to others."""
+        market = self._markets.get((pair.venue, pair.market))
+        return market is not None and market.ward.holds(pair)
+
     def feed(self, pair: Pair) -> PairFeed | None:
         """The pair's book and counters; None while it has no connection (yet). Ask again each time: it changes with it."""
         market = self._markets.get((pair.venue, pair.market))

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from books.events import Event
 from feeds.outbox import Batch, Outbox, Phase
+from feeds.quarantine import fault_text
 from feeds.source import NO_BOOK, Source
 from feeds.warm import WarmLine
 from fleet.cell import Cell
@@ -62,6 +63,7 @@ class Publisher:
         books: Books,
         on_doubt: Callable[[Pair, str], None],
         wall_us: Callable[[], int],
+        on_fault: Callable[[Pair, str], None] = lambda pair, reason: None,
         evidence: Evidence = NO_EVIDENCE,
     ) -> None:
         self.calls = self.lines = self.events = self.refusals = self.deltas = 0
@@ -71,6 +73,7 @@ class Publisher:
         self._owner = owner
         self._books = books
         self._on_doubt = on_doubt
+        self._on_fault = on_fault
         self._wall_us = wall_us
         self._evidence = evidence
         self._shards = [_Shard() for _ in range(keys.shards)]
@@ -187,12 +190,23 @@ class Publisher:
     def _take(self, shard: _Shard) -> list[tuple[Outbox, Batch]]:
         taken = []
         now_us = self._wall_us()
-        for outbox in shard.due:
-            batch = outbox.take(self._source(outbox), now_us)
+        due = list(shard.due)
+        shard.due.clear()
+        for outbox in due:
+            try:
+                batch = outbox.take(self._source(outbox), now_us)
+            except Exception as error:  # noqa: BLE001 - quarantined, logged, shown: one pair must not end the others
+                self._fail(outbox, error)
+                continue
             if batch is not None:
                 taken.append((outbox, batch))
-        shard.due.clear()
         return taken
+
+    def _fail(self, outbox: Outbox, error: Exception) -> None:
+        """A fault of ours at one line costs its pair: what waits is void, and the pair is held (feeds.quarantine)."""
+        log.error("%s: its events cannot be published", outbox.pair, exc_info=error)
+        outbox.drop()
+        self._on_fault(outbox.pair, fault_text(error))
 
     async def _send(self, number: int, taken: list[tuple[Outbox, Batch]]) -> None:
         self.calls += 1

@@ -84,6 +84,7 @@ class FeedRole:
             books=self._source,
             on_doubt=lambda pair, reason: self.ownership.doubt(pair, reason),
             wall_us=clock.wall_us,
+            on_fault=lambda pair, reason: self.pool.fail(pair, reason),
             evidence=evidence,
         )
         limits = {f"{name}:{market}": venue.limits for (name, market), venue in VENUES.items()}
@@ -282,7 +283,9 @@ class FeedRole:
         """Wait until the heirs have taken our pairs over; end every book that nobody took with its Reset, publish that, give
         the leases back."""
         ownership, until_ms = self.ownership, deadline_mono_ms - RELEASE_MS
-        while ownership.owned and ownership.successors and clock.mono_ms() < until_ms:
+        while (
+            ownership.owned and ownership.successors and self.connection.connected and clock.mono_ms() < until_ms
+        ):  # without Redis nobody can take anything over
             ownership.woken.set()
             await asyncio.sleep(HAND_OVER_LOOK_S)
         if ownership.moved_away:

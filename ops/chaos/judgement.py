@@ -7,6 +7,7 @@ from books.store import load_book
 from feeds import venues
 from fleet import clock
 from fleet.pair import Pair
+from fleet.supervisor import CANCEL_GRACE_S, STOP_TIMEOUT_MS
 from ops.chaos.late import Late, few
 from ops.chaos.records import DEPTH
 from ops.chaos.truth import difference
@@ -14,7 +15,7 @@ from ops.chaos.truth import difference
 if TYPE_CHECKING:
     from ops.chaos.fleet import ChaosFleet
 
-STOP_S = 15.0  # a daemon's own deadline is 10 s
+STOP_S = STOP_TIMEOUT_MS / 1000 + CANCEL_GRACE_S + 3.0  # beyond a daemon's own deadline
 EQUAL_POLL_S = 0.1
 
 

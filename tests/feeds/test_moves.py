@@ -79,6 +79,7 @@ class Daemon:
         self.heard: list[Event] = []
         self.late: list[Event] = []
         self.comparable = comparable
+        self.held = False
         self.connection = connection
         self.leases = LeaseKeeper(
             client, holder=me, lease_ms=LEASE_MS, mono_ms=clock.mono_ms,
@@ -105,6 +106,9 @@ class Daemon:
         self.venue.listeners.remove(self)
         self.heard.append(Reset(pair=pair, received_us=1, reason=ResetReason.UNSUBSCRIBED))
         self.listen()
+
+    def is_held(self, pair: Pair) -> bool:
+        return self.held
 
     def continuity(self, pair: Pair, depth: str) -> Continuity | None:
         return Continuity(CONTIGUOUS, self.comparable, images=False)
@@ -378,3 +382,14 @@ async def test_a_pair_that_the_plan_has_no_place_for_is_let_go_and_not_taken_aga
     desk.a.now_ms += 10 * LEASE_MS
     await desk.a.step()
     assert desk.a.ownership.owned == {}
+
+
+async def test_a_pair_in_quarantine_is_not_passed_round_unless_its_owner_goes(new_desk) -> None:
+    desk = await new_desk()
+    await desk.a_owns_it()
+    desk.a.held = True
+    await desk.a.step(B, A)
+    assert await desk.client.get(KEYS.offer(PAIR)) is None
+    desk.a.ownership.claiming = False  # it drains
+    await desk.a.step(B, A)
+    assert await desk.client.get(KEYS.offer(PAIR)) == B.encode()

@@ -64,6 +64,9 @@ class Daemon:
         self.asked.append(("unsubscribe", pair))
         self.publisher.add(Reset(pair=pair, received_us=1, reason=ResetReason.UNSUBSCRIBED))
 
+    def is_held(self, pair: Pair) -> bool:
+        return False
+
     def continuity(self, pair: Pair, depth: str) -> Continuity | None:
         return Continuity(CONTIGUOUS, comparable=True, images=False)
 

@@ -33,9 +33,14 @@ class Desk:
         self.publisher = Publisher(
             connection, KEYS, book_ttl_ms=TTL_MS, owner="me", books=self.source,
             on_doubt=lambda pair, reason: self.doubts.append((pair, reason)), wall_us=clock.wall_us,
+            on_fault=lambda pair, reason: self.faults.append((pair, reason)),
         )  # fmt: skip
+        self.faults: list[tuple[Pair, str]] = []
+        self.poison: set[Pair] = set()
 
     def source(self, pair: Pair) -> Source:
+        if pair in self.poison:
+            raise ZeroDivisionError("for the test")
         return Source(self.books[pair], 1) if pair in self.books else NO_BOOK
 
     async def own(self, pair: Pair, holder: str = "me") -> Granted:
@@ -249,3 +254,20 @@ async def test_a_reset_empties_the_book_until_its_snapshot(desk, redis):
     desk.say(snapshot(BTC))
     await desk.publisher.flushed()
     assert (await load_book(redis, KEYS, BTC)).live
+
+
+async def test_a_line_that_cannot_be_taken_costs_its_pair_alone(desk, redis, wait_until, caplog):
+    await desk.publisher.flushed()
+    desk.poison.add(BTC)
+    desk.say(delta(BTC, 2))
+    desk.say(delta(ETH, 2))
+    await wait_until(lambda: desk.faults, "the fault to be told")
+    [(pair, reason)] = desk.faults
+    assert (pair, "ZeroDivisionError: for the test" in reason) == (BTC, True)
+    await wait_until(lambda: not desk.line(ETH).waiting, "the other pair to be published")
+    assert (await load_book(redis, KEYS, ETH)).bids == {"1": "2"}
+    desk.poison.clear()
+    del desk.books[BTC]
+    desk.publisher.add(Reset(pair=BTC, received_us=1, reason=ResetReason.UNSUBSCRIBED))  # the pair is held
+    await desk.publisher.flushed()
+    assert (await load_book(redis, KEYS, BTC)).status == "resync"

@@ -150,6 +150,9 @@ class Daemon:
             self.emit(Reset(pair=pair, received_us=1, reason=ResetReason.UNSUBSCRIBED))
         self.subscribed = False
 
+    def is_held(self, _pair: Pair) -> bool:
+        return False
+
     def continuity(self, _pair: Pair, _depth: str) -> Continuity:
         return Continuity(CONTIGUOUS, comparable=True, images=False)
 
