@@ -11,8 +11,21 @@ from pathlib import Path
 
 import feeds.outbox
 from feeds import quarantine
-from fleet import hold_states, lease_states
+from fleet import (
+    election,
+    evidence,
+    heartbeat,
+    hold_states,
+    layout,
+    lease,
+    lease_states,
+    plan,
+    plan_store,
+    standing,
+    succession,
+)
 from ops import reference
+from ops.api_reference import api
 from ops.tour import TOUR
 from trader.strategies import bbo, grid
 
@@ -54,6 +67,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "quarantine": lambda: reference.transition_table(quarantine.Event, quarantine.TRANSITIONS),
     "outbox": lambda: reference.outbox_phases(feeds.outbox.__doc__ or ""),
     "verbs": _verbs,
+    "coordination": lambda: api(lease, election, heartbeat, plan, plan_store, standing, succession, layout, evidence),
     "exit codes": reference.exit_codes,
     "settings": reference.settings,
     "task tables": lambda: reference.sql_columns("MONITORING", "TRADE"),

@@ -104,6 +104,6 @@ TOUR: tuple[Stop, ...] = (
     Stop("Chaos: connections and networks", "ops/chaos", "behaviour door entering proxy proxy_process namespaces listener"),
     Stop("Proving", "ops/chaos", "history grants line_check checker history_files recorder probe"),
     Stop("Measuring", "ops/bench", "plan ingest load recovery recovery_figures recovery_table"),
-    Stop("These pages", "ops", "architecture reference tour"),
+    Stop("These pages", "ops", "architecture reference api_reference tour"),
     Stop("Pictures", "ops/pictures", "top"),
 )  # fmt: skip

@@ -29,6 +29,8 @@ async def judge(fleet: "ChaosFleet") -> list[str]:
     except Late as late:
         found.append(f"at the end: {late}")
     found += await stop_daemons(fleet)
+    for venue, market in fleet.venues.places:
+        fleet.records.note_asked(venue, market, await fleet.venues.requests((venue, market)))
     return found + few(await fleet.records.check(), "breaches of an invariant")
 
 

@@ -23,8 +23,8 @@ from fleet.pair import Pair, parse_label
 from fleet.redis_connection import connect
 from ops.chaos.chains import Chain, chain, stream_ms
 from ops.chaos.checker import check
-from ops.chaos.history import BOOK, Entry, Fact, Note, Report
-from ops.chaos.history_files import EVIDENCE, READINGS, TAPE, HistoryFile, load_history
+from ops.chaos.history import BOOK, Asked, Budget, Entry, Fact, Note, Report
+from ops.chaos.history_files import ASKED, EVIDENCE, READINGS, TAPE, HistoryFile, load_history
 from ops.chaos.late import until
 from ops.chaos.probe import Probe
 from ops.chaos.recorder import POLL_S, Recorder
@@ -33,6 +33,8 @@ DEPTH = "50"  # of every task of a chaos run
 READS_A_SECOND = 40  # of whole books, by the probe
 CAUGHT_UP_S = 30.0
 FINISH_S = 10.0
+CONNECTS_WINDOW_MS = 10_000.0
+WEBSOCKET = "websocket"  # a connect, in what simulated venues say they were asked
 
 
 class Records:
@@ -107,6 +109,19 @@ class Records:
         decode = msgspec.json.Decoder(Fact).decode
         return [decode(line) for line in whole.splitlines()]
 
+    def note_asked(self, venue: str, market: str, rows: Sequence[tuple[int, str, int]]) -> None:
+        """Put on file what a simulated venue was asked: (Unix ms, path or `websocket`, HTTP status)."""
+        with HistoryFile(self._folder / ASKED) as file:
+            file.add(
+                [
+                    Asked(
+                        mono_ms=float(at_ms), at=at_ms, venue=venue, market=market, path=what, status=status,
+                        kind="connect" if what == WEBSOCKET else "rest",
+                    )
+                    for at_ms, what, status in rows
+                ]
+            )  # fmt: skip
+
     async def check(self) -> list[str]:
         """Stop recording, read to the end, and check everything that is on file: every breach in words. Call it when
         nothing writes any more."""
@@ -126,7 +141,19 @@ def is_folder_of_a_run(folder: Path) -> bool:
 
 def check_folder(folder: Path) -> Report:
     """Check what a run left in its folder. Raises OSError."""
-    return check(load_history(folder), rule_of=lambda label: rule_of(parse_label(label)))
+    return check(load_history(folder), rule_of=lambda label: rule_of(parse_label(label)), budgets=connect_budgets())
+
+
+def connect_budgets() -> list[Budget]:
+    """The venues' own limits of new connections, which the whole fleet shares. (Their limits of requests are counted by the
+    simulated venues themselves, by weight: ops.chaos.judgement.over_limits.)"""
+    return [
+        Budget(
+            venue=name, market=market, kind="connect", window_ms=CONNECTS_WINDOW_MS,
+            most=1 + venue.limits.connects_per_s * CONNECTS_WINDOW_MS / 1000,
+        )
+        for (name, market), venue in venues.VENUES.items()
+    ]  # fmt: skip
 
 
 def rule_of(pair: Pair) -> SequenceRule:
