@@ -153,7 +153,7 @@ async def _ask(venue: Venue, base_url: str, rest: Rest, mono_ms: clock.MonoMs) -
 
 async def _body(rest: Rest, base_url: str, request: RestRequest) -> bytes | Trouble:
     """The beginning of the body; empty where the body is longer than we care to read."""
-    answer = await rest.ask(base_url, request, "doctor")
+    answer = await rest.ask(base_url, request, f"doctor {base_url}{request.path}")  # nobody's outage delays another
     if not isinstance(answer, Failure):
         return answer
     where = urlsplit(base_url).netloc

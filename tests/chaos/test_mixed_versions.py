@@ -42,6 +42,9 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder = tmp_path_factory.mktemp("released")
             with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tree:
                 tree.extractall(folder, filter="data")
+            about = folder / f"fleet-{LAST}.dist-info"  # as installed: what is installed here is another version
+            about.mkdir()
+            (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: fleet\nVersion: {LAST}\n")
             return folder
     pytest.skip(f"no history here: neither v{LAST} nor {RELEASED[LAST][:12]} is in this checkout (a source archive?)")
 

@@ -7,7 +7,7 @@ import pytest
 
 from feeds.samples import KEPT, LIFE_S, SampleKeeper
 from fleet.keys import Keys
-from tests.support.clients import redis_client
+from tests.support.clients import answers, redis_client
 
 KEYS = Keys()
 KEY = KEYS.samples("somewhere", "spot")
@@ -65,6 +65,7 @@ async def test_redis_being_away_costs_samples_and_nothing_else(own_redis, wait_u
         keeper.add("somewhere", "spot", b"lost", "no JSON")
         await wait_until(lambda: "a sample was not kept" in caplog.text, "the loss to be told")
         await server.start()
+        await wait_until(lambda: answers(client), "the client to try again")
         keeper.add("somewhere", "spot", b"kept", "no JSON")
         await wait_until(lambda: client.llen(KEY), "the next sample")
         assert await client.lrange(KEY, 0, -1) == [b"no JSON\nkept"]

@@ -10,7 +10,7 @@ from fleet.daemon_state import read_daemon_states
 from fleet.election import Election
 from fleet.keys import Keys
 from fleet.upkeep import Upkeep
-from tests.support.clients import redis_client
+from tests.support.clients import answers, redis_client
 
 KEYS = Keys(shards=2)
 ME = "host:1:a"
@@ -116,6 +116,7 @@ async def test_trouble_is_told_once_an_outage_and_survived(own_redis, sqlite_eng
                     lambda n=outage: caplog.text.count("DAEMON_STATE: ") == n, f"outage {outage} again", 20
                 )
                 await server.start()
+                await wait_until(lambda: answers(client), "the client to try again", 20)
                 await client.xadd(KEYS.deltas(0), {"k": "x"}, id="1-0")
                 before = part.trimmed
                 await wait_until(lambda before=before: part.trimmed > before, "trimming to go on", 20)

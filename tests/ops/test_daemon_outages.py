@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from redis.exceptions import RedisError
 
+from fleet import clock
 from fleet.pair import Pair
 from tests.support.commands import assert_one_line, run_fleet
 from tests.support.fleet_processes import (
@@ -131,8 +132,10 @@ async def test_a_redis_that_hung_longer_than_the_leases_is_taken_up_again(new_fl
         await all_are(reader, "live", wait_until)
         fleet.server.pause()
         try:
-            # readers give up waiting after seconds, longer than two leases
+            since_ms = clock.mono_ms()
             await all_are(reader, "stale", wait_until)
+            leases_ms = 2 * int(fleet.environment["FLEET_LEASE_MS"])
+            await wait_until(lambda: clock.mono_ms() - since_ms > leases_ms, "two lease times to pass")
         finally:
             fleet.server.resume()
         await fleet.newer(PAIRS, before)

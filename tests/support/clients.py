@@ -18,3 +18,11 @@ async def redis_client(url: str) -> AsyncIterator[redis.asyncio.Redis]:
         yield client
     finally:
         await client.aclose()
+
+
+async def answers(client: redis.asyncio.Redis) -> bool:
+    """Whether the server answers; a client that was refused waits a second before it tries again (fleet.connect_pace)."""
+    try:
+        return bool(await client.ping())
+    except redis.exceptions.ConnectionError:
+        return False
