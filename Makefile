@@ -13,7 +13,7 @@ demo: .venv/.has-embedded ## the whole fleet on this machine, on simulated venue
 	@.venv/bin/fleet demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
 test: .venv/.has-dev setup-servers lint ## lint, types, import contracts, then all tests
-	@$(PYTHON) -m pytest -n 4 --dist loadfile
+	@$(PYTHON) -m pytest -n 5 --dist loadfile
 
 lint: .venv/.has-dev ## ruff, mypy, import contracts
 	@$(PYTHON) -m ruff check .

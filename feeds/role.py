@@ -20,7 +20,6 @@ from feeds.samples import SampleKeeper
 from feeds.source import NO_BOOK, Source
 from feeds.venues import VENUES, find
 from fleet import clock
-from fleet.backoff import delays
 from fleet.config import Settings
 from fleet.errors import FleetError
 from fleet.evidence import NO_EVIDENCE, Evidence
@@ -44,8 +43,7 @@ PRESSURE_CHECK_S = 0.02
 WAITING_MOST = 10_000  # events not yet accepted, of all pairs: beyond it the venues wait in TCP …
 WAITING_FEW = 2_000  # … until so few are left,
 HELD_MOST_MS = 2000.0  # or this long: a Redis that is slow for longer makes pairs conflate
-RECONNECT_FIRST_S = 1.0  # Redis is ours, unlike a venue: try at once, then with pauses that grow little
-RECONNECT_MOST_S = 2.0
+RECONNECT_LEAST_S, RECONNECT_MOST_S = 0.7, 1.0  # Redis is ours, unlike a venue: back within a second of its return
 
 
 class TaskSource(Protocol):
@@ -184,12 +182,15 @@ class FeedRole:
             await asyncio.sleep(LINK_CHECK_S)
 
     async def _connect(self) -> None:
-        for pause_s in delays(self._rng, RECONNECT_FIRST_S):
+        told = ""
+        while True:
             try:
                 await self.connection.connect()
             except FleetError as error:
-                log.warning("publishing waits: %s", one_line(error))
-                await asyncio.sleep(min(pause_s, RECONNECT_MOST_S))
+                if one_line(error) != told:
+                    told = one_line(error)
+                    log.warning("publishing waits: %s", told)
+                await asyncio.sleep(self._rng.uniform(RECONNECT_LEAST_S, RECONNECT_MOST_S))
             else:
                 return
 

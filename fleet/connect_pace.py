@@ -13,10 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from fleet.clock import MonoMs
 
-PAUSE_LEAST_MS, PAUSE_MOST_MS = (
-    900.0,
-    1100.0,
-)  # one attempt a second; a beat a second then is back within two of its return
+PAUSE_LEAST_MS, PAUSE_MOST_MS = 700.0, 900.0  # so that a client is back within a second of the server's return
 
 
 class ConnectPace:
