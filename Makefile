@@ -12,8 +12,8 @@ help: ## this list
 demo: .venv/.has-embedded ## the whole fleet on this machine, on simulated venues (DEMO_SECONDS=n: without a screen, n seconds)
 	@.venv/bin/fleet demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
-test: .venv/.has-dev setup-servers lint ## lint, types, import contracts, then all tests
-	@$(PYTHON) -m pytest -n 5 --dist loadfile
+test: .venv/.has-dev setup-servers lint ## lint, types, import contracts, then all tests (files that take long come early)
+	@$(PYTHON) -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.has-dev ## ruff, mypy, import contracts
 	@$(PYTHON) -m ruff check .

@@ -98,11 +98,6 @@ class Ownership:
         self._orders = orders
         self.woken.set()
 
-    @property
-    def wanted(self) -> dict[Pair, Wanted]:
-        """What tasks ask for."""
-        return self._wanted
-
     def _present(self) -> set[str]:
         """Members that take pairs; ourselves too, before our first beat was read back."""
         me = self._leases.holder
@@ -189,8 +184,7 @@ class Ownership:
         line = self._own_line(hold)
         self._publisher.close(pair)
         self._last_holder[pair] = holder
-        self._keep_warm(hold)
-        hold.line = line or hold.line
+        self._keep_warm(hold, line)
         hold.until_ms = self._mono_ms() + self._leases.lease_ms
 
     def _own_line(self, hold: Hold) -> WarmLine | None:
@@ -203,11 +197,11 @@ class Ownership:
         line.begin_at(*rest)
         return line
 
-    def _keep_warm(self, hold: Hold) -> None:
+    def _keep_warm(self, hold: Hold, line: WarmLine | None = None) -> None:
         continuity = self._subscriber.continuity(hold.pair, hold.wish.depth)
         hold.offered_to = ""
         if continuity is not None:
-            hold.line = WarmLine(hold.pair, continuity, self._source(hold.pair))
+            hold.line = line or WarmLine(hold.pair, continuity, self._source(hold.pair))
         self.warm[hold.pair] = hold
 
     # --- letting go -----------------------------------------------------------------------------------------------------
@@ -260,8 +254,7 @@ class Ownership:
     # --- handing over ---------------------------------------------------------------------------------------------------
 
     def _successor(self, hold: Hold) -> str:
-        """Who is to have a pair of ours in our place; '' nobody. A pair in quarantine is not passed round; only who stops or
-        drains lets it go."""
+        """Who is to have a pair of ours; '' nobody. One in quarantine is not passed round, unless we stop or drain."""
         if self.claiming and self._subscriber.is_held(hold.pair):
             return ""
         left = present_order(self._order(hold.pair) or (), self._present())

@@ -162,6 +162,7 @@ class Planner:
             planned=self._stored is not None
             and any(name in named or not any(one.plans for one in members.values()) for name in members),
             newcomers=any(name not in named for name in takers),
+            idle=not set(takers) <= set(self._serving.owners.values()),
             strays=any(self._is_stray(label, owner, members) for label, owner in self._serving.owners.items()),
             off_balance=off_balance(members.values(), loads),
         )

@@ -1,7 +1,8 @@
 """PURE. When to plan anew, and how far: what has changed since the last plan decides. Times are monotonic milliseconds.
 
-MISSING    there is no plan (first start, flushed, expired), or only of members that are gone: wait until those that start
-           together have seen each other, then place what nobody serves
+MISSING    there is no plan (flushed, expired), or only of members that are gone: wait until those that start together have
+           seen each other, then place what nobody serves
+FIRST      the same, and somebody who takes pairs serves none: balance, for those who looked first have claimed it all
 TAKEOVER   we have just become leader: keep everything where it is, place what has no home
 GONE       a member has vanished, gone quiet or changed what it can take: place its pairs, move no others
 JOINED     a member takes pairs that did not: balance, so that it gets its share
@@ -25,7 +26,8 @@ GAIN = 0.10  # of the mean load, that the highest must fall by such a plan
 
 
 class Cause(StrEnum):
-    MISSING = "there was no plan"
+    FIRST = "there was no plan"
+    MISSING = "the plan was gone"
     TAKEOVER = "a new leader"
     GONE = "a member went"
     JOINED = "a member joined"
@@ -37,7 +39,7 @@ class Cause(StrEnum):
     @property
     def balances(self) -> bool:
         """Whether pairs that have a home may be moved."""
-        return self in (Cause.JOINED, Cause.ASKED, Cause.UNEVEN)
+        return self in (Cause.FIRST, Cause.JOINED, Cause.ASKED, Cause.UNEVEN)
 
 
 class Seen(NamedTuple):
@@ -47,6 +49,7 @@ class Seen(NamedTuple):
     wanted       label → priority
     planned      a plan stands in Redis, and somebody of it lives
     newcomers    somebody who takes pairs is not named in it
+    idle         somebody who takes pairs serves none
     strays       somebody serves a pair without an order for it
     off_balance  the highest load as a multiple of the mean
     """
@@ -55,6 +58,7 @@ class Seen(NamedTuple):
     wanted: Mapping[str, int]
     planned: bool
     newcomers: bool
+    idle: bool
     strays: bool
     off_balance: float
 
@@ -74,7 +78,9 @@ class Replanning:
     def due(self, seen: Seen, now_ms: float) -> Cause | None:
         """Why to plan now; None: nothing calls for it."""
         if not seen.planned:
-            return Cause.MISSING if self._settled(seen, now_ms) else None
+            if not self._settled(seen, now_ms):
+                return None
+            return Cause.FIRST if seen.idle else Cause.MISSING
         self._settling_since_ms = None
         if self.asked:
             return Cause.ASKED

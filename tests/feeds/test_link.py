@@ -169,7 +169,7 @@ class TicketVenue(FakeVenue):
 async def test_every_socket_gets_a_ticket_of_its_own(wait_until):
     async with linked(TicketVenue()) as (link, server, _, rest):
         rest.answer = b"T1"
-        await wait_until(lambda: server.open, "connected")
+        await wait_until(lambda: server.open and link.status == "connected", "connected")
         rest.answer = b"T2"
         paths = [next(iter(server.open)).request.path]
         link.connection.drop("to see the next")

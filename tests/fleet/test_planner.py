@@ -52,7 +52,7 @@ async def test_the_leader_waits_for_those_that_start_together_and_then_plans_for
     assert await fleet.look(planner, 1000.0) is None
     assert await fleet.look(planner, 1000.0) is None  # somebody came a second ago
     assert await read_plan_head(fleet.redis, fleet.keys) is None
-    assert await fleet.look(planner, 500.0) is Cause.MISSING
+    assert await fleet.look(planner, 500.0) is Cause.FIRST
     found = await owners(fleet)
     assert sorted(found) == labels
     assert sorted(map(list(found.values()).count, (A, B))) == [15, 15]
@@ -384,7 +384,9 @@ async def test_warm_heirs_are_no_owners(fleet: PlannedFleet) -> None:
     await fleet.serve(A, dict.fromkeys(labels, 1.0))
     await fleet.serve(B, dict.fromkeys(labels, 1.0), role="warm")
     await fleet.first_plan(fleet.planner(B))
-    assert set((await owners(fleet)).values()) == {A}
+    moves = await read_moves(fleet.redis, fleet.keys)
+    assert len(moves) == 2
+    assert {move.from_ for move in moves} == {A}  # B served none of them
 
 
 async def test_the_last_daemon_that_drains_is_not_told_to_let_its_pairs_go(fleet: PlannedFleet) -> None:
@@ -440,3 +442,15 @@ async def test_where_nobody_takes_pairs_that_is_said_once(fleet: PlannedFleet, f
     for _ in range(3):
         assert await fleet.look(planner, 2000.0) is None
     assert planner.plans == 1
+
+
+async def test_a_fleet_that_starts_is_shared_out_also_if_one_has_claimed_it_all(fleet: PlannedFleet) -> None:
+    """They start together, and the first to look claims every pair before there is a plan."""
+    labels = fleet.want(20)
+    await fleet.join(A, B)
+    await fleet.serve(A, dict.fromkeys(labels, 1.0))
+    planner = fleet.planner(A)
+    assert await fleet.look(planner) is None
+    assert await fleet.look(planner, 1500.0) is Cause.FIRST
+    found = await owners(fleet)
+    assert min(map(list(found.values()).count, (A, B))) >= 9

@@ -22,7 +22,7 @@ A, B = PlanMember("a", "a", 10), PlanMember("b", "b", 10)
 def seen(*members: PlanMember, **fields: object) -> Seen:
     usual = {
         "members": {member.id: member for member in members}, "wanted": {"x": 1}, "planned": True, "newcomers": False,
-        "strays": False, "off_balance": 1.0,
+        "strays": False, "idle": False, "off_balance": 1.0,
     }  # fmt: skip
     return Seen(**usual | fields)
 
@@ -61,7 +61,7 @@ def test_what_has_changed_says_why(now: Seen, cause: Cause) -> None:
 
 
 def test_only_joining_asking_and_uneven_loads_move_what_has_a_home() -> None:
-    assert {cause for cause in Cause if cause.balances} == {Cause.JOINED, Cause.ASKED, Cause.UNEVEN}
+    assert {cause for cause in Cause if cause.balances} == {Cause.FIRST, Cause.JOINED, Cause.ASKED, Cause.UNEVEN}
 
 
 def test_without_a_plan_it_waits_until_the_members_stay_the_same() -> None:
@@ -70,6 +70,7 @@ def test_without_a_plan_it_waits_until_the_members_stay_the_same() -> None:
     assert replanning.due(seen(A, B, planned=False), SETTLE_MS) is None
     assert replanning.due(seen(A, B, planned=False), 2 * SETTLE_MS - 1) is None
     assert replanning.due(seen(A, B, planned=False), 2 * SETTLE_MS) is Cause.MISSING
+    assert replanning.due(seen(A, B, planned=False, idle=True), 2 * SETTLE_MS) is Cause.FIRST
 
 
 def test_without_members_nothing_is_planned() -> None:
