@@ -31,12 +31,14 @@ from fleet.lease import Answer, Lease, LeaseKeeper, LossReason, Target, pair_tar
 from fleet.pair import Pair
 from fleet.scripts import Granted, Taken, mark_stale
 from fleet.standing import Standing, look
-from fleet.succession import Duty, duty, present_order, unplanned_wait_ms, wait_ms
+from fleet.succession import GRACE_SHARE, Duty, duty, present_order, unplanned_wait_ms, wait_ms
 from fleet.tasks.model import Wanted
 
 log = logging.getLogger(__name__)
 
 LEAVE_MS = 2000.0  # how long an unsubscribed pair's last events may take to be published
+LINGER = 1.5  # lease times that a former owner stays warm: should its successor die at once, it goes on
+NEVER = float("-inf")
 SWEEP_MS = 250.0  # a shard of what a plan gives to others is looked at so long
 
 
@@ -82,7 +84,9 @@ class Ownership:
         self._wanted: dict[Pair, Wanted] = {}
         self._orders: Mapping[str, tuple[str, ...]] | None = None
         self._free_since: dict[Pair, float] = {}
-        self._last_holder: dict[Pair, str] = {}
+        self._holders: dict[
+            Pair, tuple[str, float]
+        ] = {}  # the last one seen, and since when if it took over from another
         self._doubted: set[Pair] = set()
         self._stepping = asyncio.Lock()
 
@@ -106,8 +110,6 @@ class Ownership:
 
     def _order(self, pair: Pair) -> tuple[str, ...] | None:
         return None if self._orders is None else self._orders.get(pair.label)
-
-    # --- doubt ----------------------------------------------------------------------------------------------------------
 
     def doubt(self, pair: Pair, reason: str) -> None:
         """We may not be the owner any more: ask before anything more is written."""
@@ -166,7 +168,7 @@ class Ownership:
             self._evidence.granted(pair, answer.token, n, before, trades=index == 1)
         self.warm.pop(pair, None)
         self._free_since.pop(pair, None)
-        line = self._own_line(hold) if hold.state is State.DOUBTFUL else hold.line
+        line = self._line(hold) if hold.state is State.DOUBTFUL else hold.line
         hold.step(Event.GRANTED)
         hold.line, hold.until_ms, hold.offered_to = None, None, ""
         self.owned[pair] = hold
@@ -181,21 +183,19 @@ class Ownership:
             log.warning("%s: lost, %s holds it (%s)", pair, holder, hold.reason)
         hold.step(Event.TAKEN)
         del self.owned[pair]
-        line = self._own_line(hold)
+        line = self._line(hold)
         self._publisher.close(pair)
-        self._last_holder[pair] = holder
+        self._note_holder(pair, holder, self._mono_ms())
         self._keep_warm(hold, line)
-        hold.until_ms = self._mono_ms() + self._leases.lease_ms
+        hold.until_ms = self._mono_ms() + LINGER * self._leases.lease_ms
 
-    def _own_line(self, hold: Hold) -> WarmLine | None:
-        """What we have of a pair that we own or owned: the book, and our own events that nobody said were taken."""
-        outbox, continuity = self._publisher.outbox(hold.pair), self._subscriber.continuity(hold.pair, hold.wish.depth)
-        rest = None if outbox is None else outbox.unpublished()
-        if continuity is None or rest is None:
-            return None
-        line = WarmLine(hold.pair, continuity, self._source(hold.pair))
-        line.begin_at(*rest)
-        return line
+    def _line(self, hold: Hold) -> WarmLine | None:
+        return self._publisher.unpublished(hold.pair, self._subscriber.continuity(hold.pair, hold.wish.depth))
+
+    def _note_holder(self, pair: Pair, holder: str, now_ms: float) -> None:
+        known = self._holders.get(pair)
+        if known is None or known[0] != holder:
+            self._holders[pair] = (holder, NEVER if known is None else now_ms)
 
     def _keep_warm(self, hold: Hold, line: WarmLine | None = None) -> None:
         continuity = self._subscriber.continuity(hold.pair, hold.wish.depth)
@@ -203,8 +203,6 @@ class Ownership:
         if continuity is not None:
             hold.line = line or WarmLine(hold.pair, continuity, self._source(hold.pair))
         self.warm[hold.pair] = hold
-
-    # --- letting go -----------------------------------------------------------------------------------------------------
 
     def _leave_unwanted(self) -> None:
         for pair, hold in list(self.owned.items()):
@@ -250,8 +248,6 @@ class Ownership:
         hold.step(Event.COOL)
         del self.warm[hold.pair]
         self._subscriber.unsubscribe(hold.pair)
-
-    # --- handing over ---------------------------------------------------------------------------------------------------
 
     def _successor(self, hold: Hold) -> str:
         """Who is to have a pair of ours; '' nobody. One in quarantine is not passed round, unless we stop or drain."""
@@ -301,7 +297,7 @@ class Ownership:
             standing = found[pair]
             if standing.holder is not None:
                 self._free_since.pop(pair, None)
-                self._last_holder[pair] = standing.holder
+                self._note_holder(pair, standing.holder, now_ms)
             else:
                 self._free_since.setdefault(pair, now_ms)
                 free.setdefault(self._keys.shard(pair), []).append(pair)
@@ -341,7 +337,10 @@ class Ownership:
         if order is None:
             wait = unplanned_wait_ms(pair.label, me, present, lease_ms, planned=self._orders is not None)
         else:
-            wait = wait_ms(order, me, present, self._last_holder.get(pair), lease_ms)
+            holder, since = self._holders.get(pair, (None, NEVER))
+            wait = wait_ms(order, me, present, holder, lease_ms)
+            if now_ms - since < LINGER * lease_ms:  # who had it before is still warm, and goes on without a hole
+                wait += lease_ms / GRACE_SHARE
         return now_ms - since_ms >= wait
 
     def _tend(self, pair: Pair, standing: Standing, present: set[str], now_ms: float) -> None:

@@ -19,7 +19,7 @@ from books.events import Event
 from feeds.outbox import Batch, Outbox, Phase
 from feeds.quarantine import fault_text
 from feeds.source import NO_BOOK, Source
-from feeds.warm import WarmLine
+from feeds.warm import Continuity, WarmLine
 from fleet.cell import Cell
 from fleet.errors import ConnectionLost, FleetError
 from fleet.evidence import NO_EVIDENCE, Evidence
@@ -100,6 +100,16 @@ class Publisher:
                 outbox.close()
                 self._shard_of[pair].due.pop(outbox, None)
         self._shard_of.pop(pair, None)
+
+    def unpublished(self, pair: Pair, continuity: Continuity | None) -> WarmLine | None:
+        """What we have of a pair that we own or owned: the book, and our own events that nobody said were taken."""
+        outbox = self.outbox(pair)
+        rest = None if outbox is None else outbox.unpublished()
+        if continuity is None or rest is None:
+            return None
+        line = WarmLine(pair, continuity, self._books(pair))
+        line.begin_at(*rest)
+        return line
 
     def outbox(self, pair: Pair) -> Outbox | None:
         """The pair's book line."""

@@ -393,3 +393,45 @@ async def test_a_pair_in_quarantine_is_not_passed_round_unless_its_owner_goes(ne
     desk.a.ownership.claiming = False  # it drains
     await desk.a.step(B, A)
     assert await desk.client.get(KEYS.offer(PAIR)) == B.encode()
+
+
+async def test_an_heir_leaves_a_pair_that_has_just_moved_to_the_former_owner_that_is_still_warm(new_desk) -> None:
+    desk = await new_desk()
+    await desk.a_owns_it()
+    desk.c.ownership._standby = False
+    await desk.c.step(A, C)  # an heir that stays cold, and has seen who holds it
+    await desk.b.step(B, A)
+    await desk.a.step(B, A)
+    await desk.b.step()
+    desk.venue.tick()
+    await desk.b.publisher.flushed()
+    await desk.a.publisher.flushed()
+    await desk.a.step()
+    await desk.c.step(B, C)
+    desk.venue.listeners.remove(desk.b)  # killed just after it took the pair
+    desk.venue.tick(3)
+    await desk.expire()
+    for daemon in (desk.a, desk.c):
+        daemon.now_ms += LEASE_MS  # so long the lease of the dead one stood
+    await desk.c.step(B, C)
+    assert not desk.c.owns
+    await desk.a.step()
+    assert desk.a.owns
+    await desk.prove()
+
+
+async def test_where_the_former_owner_does_not_come_back_the_heir_takes_it_after_a_grace(new_desk) -> None:
+    desk = await new_desk()
+    await desk.a_owns_it()
+    desk.c.ownership._standby = False
+    await desk.c.step(A, C)
+    await desk.b.step(B, A)
+    await desk.a.step(B, A)
+    await desk.b.step()
+    await desk.c.step(B, C)
+    await desk.expire()
+    await desk.c.step()
+    assert not desk.c.owns
+    desk.c.now_ms += LEASE_MS / 4
+    await desk.c.step()
+    assert desk.c.owns

@@ -11,7 +11,7 @@ from books.events import Reset, ResetReason, Snapshot, SnapshotReason, Trade
 from books.sequence import CONTIGUOUS
 from books.store import load_book
 from feeds.outbox import Phase
-from feeds.ownership import LEAVE_MS, Ownership
+from feeds.ownership import LEAVE_MS, LINGER, Ownership
 from feeds.publisher import Publisher
 from feeds.source import NO_BOOK
 from feeds.warm import Continuity
@@ -295,7 +295,7 @@ async def test_a_doubtful_pair_that_another_holds_is_lost_and_may_come_back(new_
     await daemon.ownership.step()
     assert (daemon.owned, other.owned) == ([], [BTC])
     assert BTC in daemon.ownership.warm  # should the other die at once, we go on
-    daemon.now_ms += LEASE_MS
+    daemon.now_ms += LINGER * LEASE_MS
     await daemon.ownership.step()
     assert daemon.asked[-1] == ("unsubscribe", BTC)
     await other.ownership.release_all()
