@@ -31,13 +31,14 @@ from fleet.lease import Answer, Lease, LeaseKeeper, LossReason, Target, pair_tar
 from fleet.pair import Pair
 from fleet.scripts import Granted, Taken, mark_stale
 from fleet.standing import Standing, look
-from fleet.succession import GRACE_SHARE, Duty, duty, present_order, unplanned_wait_ms, wait_ms
+from fleet.succession import Duty, duty, present_order, unplanned_wait_ms, wait_ms
 from fleet.tasks.model import Wanted
 
 log = logging.getLogger(__name__)
 
 LEAVE_MS = 2000.0  # how long an unsubscribed pair's last events may take to be published
 LINGER = 1.5  # lease times that a former owner stays warm: should its successor die at once, it goes on
+LINGERER_SHARE = 8  # an eighth of the lease is its head start: two of its looks
 NEVER = float("-inf")
 SWEEP_MS = 250.0  # a shard of what a plan gives to others is looked at so long
 
@@ -340,7 +341,7 @@ class Ownership:
             holder, since = self._holders.get(pair, (None, NEVER))
             wait = wait_ms(order, me, present, holder, lease_ms)
             if now_ms - since < LINGER * lease_ms:  # who had it before is still warm, and goes on without a hole
-                wait += lease_ms / GRACE_SHARE
+                wait += lease_ms / LINGERER_SHARE
         return now_ms - since_ms >= wait
 
     def _tend(self, pair: Pair, standing: Standing, present: set[str], now_ms: float) -> None:

@@ -432,6 +432,6 @@ async def test_where_the_former_owner_does_not_come_back_the_heir_takes_it_after
     await desk.expire()
     await desk.c.step()
     assert not desk.c.owns
-    desk.c.now_ms += LEASE_MS / 4
+    desk.c.now_ms += LEASE_MS / 8
     await desk.c.step()
     assert desk.c.owns
