@@ -156,8 +156,12 @@ async def test_a_paused_writers_late_write_is_fenced_and_the_writer_lives_on(new
             assert epochs(entries)[0] <= before
             assert len(epochs(entries)) >= 2
         await other.kill()
-        for book in await fleet.newer(PAIRS, max(book.epoch for book in await fleet.books(PAIRS))):
-            assert book.owner.split(":")[1] == str(paused.pid)
+
+        async def all_are_back() -> bool:
+            books = await fleet.books(PAIRS)
+            return all(book.live and book.owner.split(":")[1] == str(paused.pid) for book in books)
+
+        await wait_until(all_are_back, "every book live at the daemon that was paused", 40)
         await assert_books_are_the_venues(fleet, venues, PAIRS)
 
 
