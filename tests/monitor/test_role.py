@@ -15,6 +15,7 @@ from fleet.lease import LeaseKeeper
 from monitor.group import GROUP
 from monitor.history import counts, entry_counts, gaps
 from monitor.role import MonitorRole
+from tests.support.clients import redis_client
 
 LEASE_MS = 1000
 
@@ -38,7 +39,7 @@ class Daemon:
 
 
 @pytest.fixture
-async def start(redis, keys, history, clickhouse_url) -> AsyncIterator[Callable[[str], Daemon]]:
+async def start(redis_url, keys, history, clickhouse_url) -> AsyncIterator[Callable[[str], Daemon]]:
     settings = Settings(clickhouse_url=clickhouse_url, shards=keys.shards, snapshot_ms=60_000)
 
     @asynccontextmanager
@@ -52,9 +53,11 @@ async def start(redis, keys, history, clickhouse_url) -> AsyncIterator[Callable[
                     await asyncio.wait([task], timeout=0.05)
 
     async with AsyncExitStack() as stack:
+        # the program's own client: a plain one may drop the cancellation of a lane, and nobody asks twice
+        client = await stack.enter_async_context(redis_client(redis_url))
 
         async def begin(name: str) -> Daemon:
-            daemon = Daemon(name, settings, redis, keys)
+            daemon = Daemon(name, settings, client, keys)
             await stack.enter_async_context(living(daemon))
             return daemon
 
