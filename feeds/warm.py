@@ -94,15 +94,12 @@ class WarmLine:
             self.start = published
             self._deltas.extendleft(reversed(deltas))
 
-    def trim(self, cell: Cell | None, trades: Cell | None = None) -> None:
+    def trim(self, cell: Cell | None) -> None:
         """Forget what is published by now."""
         published = _sequence(cell)
         if published is not None:
             while self._deltas and (self._deltas[0].sequence or 0) <= published:
                 self.start = self._deltas.popleft().sequence
-        if trades is not None and any(trade.trade_id == trades.sequence for trade in self._trades):
-            while self._trades[0].trade_id != trades.sequence:  # that one stays: what follows is found by it
-                self._trades.popleft()
 
     def covers(self, cell: Cell | None) -> bool:
         """Whether taking over at this cell would need no Reset."""

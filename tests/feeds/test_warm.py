@@ -153,7 +153,6 @@ def test_a_line_that_begins_with_a_live_book_covers_from_there() -> None:
 def test_trades_behind_the_last_published_one_are_told_once() -> None:
     feed = Feed(COMPARABLE, trade("a"), trade("b"), trade("c"))
     assert [one.trade_id for one in feed.line.trades_behind(cell("a"))] == ["b", "c"]
-    feed.line.trim(None, cell("b"))
     assert [one.trade_id for one in feed.line.trades_behind(cell("b"))] == ["c"]
 
 
