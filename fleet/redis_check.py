@@ -14,7 +14,7 @@ from fleet.redis_connection import client_of_server, explain
 from fleet.redis_sockets import SentinelPool
 from fleet.redis_url import parse_redis_url
 
-MIN_VERSION = (6, 2)  # XTRIM MINID
+MIN_VERSION = (6, 2, 7)  # before, XTRIM MINID may remove young entries (redis issue 9410)
 
 
 @asynccontextmanager
@@ -61,7 +61,11 @@ async def check(client: redis.asyncio.Redis, settings: Settings) -> str:
                 )
             for name, server in primaries.items():
                 versions.append(await _check_server(server, name))
-                if (await server.info("server"))["redis_mode"] == "cluster" and not isinstance(client, ClusterClient):
+                info = await server.info("server")
+                mode = info.get(
+                    "redis_mode", info.get("server_mode")
+                )  # the second is Valkey's name for it, from 9.0 on
+                if mode == "cluster" and not isinstance(client, ClusterClient):
                     raise ConfigError(
                         f"{shown}: a node of a Cluster; give FLEET_REDIS_URL as redis+cluster://HOST:PORT"
                     )
@@ -80,7 +84,7 @@ async def _check_server(server: redis.asyncio.Redis, shown: str) -> str:
     version = str((await server.info("server"))["redis_version"])
     policy = await eviction_policy(server)
     if _numbers(version) < MIN_VERSION:
-        raise ConfigError(f"{shown}: Redis {version}, need 6.2 or newer (or Valkey)")
+        raise ConfigError(f"{shown}: Redis {version}, need 6.2.7 or newer (or Valkey)")
     if policy != "noeviction":
         raise ConfigError(
             f"{shown}: maxmemory-policy is {policy}, books and leases could be evicted; "
@@ -90,7 +94,7 @@ async def _check_server(server: redis.asyncio.Redis, shown: str) -> str:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2])
+    return tuple(int(part) for part in version.split(".")[:3])
 
 
 async def eviction_policy(server: redis.asyncio.Redis) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import redis.asyncio
 from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from fleet.connect_pace import ConnectPace
 from fleet.errors import Unreachable
@@ -188,7 +188,10 @@ class _OfPrimary(_Mended):
     async def read_response(self, *args: Any, **options: Any) -> Any:
         try:
             return await super().read_response(*args, **options)  # type: ignore[misc]
-        except ReadOnlyError as error:
+        except ResponseError as error:
+            # Redis 6.2 tells errors of a script's commands in an ERR of its own
+            if not isinstance(error, ReadOnlyError) and "-READONLY " not in str(error):
+                raise
             await self.disconnect(nowait=True)  # type: ignore[attr-defined]
             raise RedisConnectionError("the primary has become a replica; nothing was written") from error
 

@@ -127,5 +127,7 @@ async def check_scripts(client: Redis) -> Check:
             await client.script_load(script.text)
         except RedisError as error:
             text = " ".join(str(error).split())[:200]
-            return fail("redis scripts", f"{script.name}: {text}", "allow +@scripting to this user; Redis 6.2 or newer")
+            return fail(
+                "redis scripts", f"{script.name}: {text}", "allow +@scripting to this user; Redis 6.2.7 or newer"
+            )
     return ok("redis scripts", f"{len(SCRIPTS)} verbs load")

@@ -115,8 +115,8 @@ def _server(info: Info, shown: str) -> Check:
     valkey = info.get("valkey_version")
     version = str(valkey or info["redis_version"])
     name = "Valkey" if valkey else "Redis"
-    if not valkey and tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
-        return fail("redis", f"{name} {version} at {shown}", "install Redis 6.2 or newer, or Valkey")
+    if not valkey and tuple(int(part) for part in version.split(".")[:3]) < MIN_VERSION:
+        return fail("redis", f"{name} {version} at {shown}", "install Redis 6.2.7 or newer, or Valkey")
     return ok("redis", f"{name} {version} at {shown}")
 
 

@@ -32,6 +32,46 @@ async def test_a_good_server_passes_and_says_its_version(redis_url: str) -> None
     assert int((await checked(redis_url)).split(".")[0]) >= 6
 
 
+@pytest.mark.parametrize("mode", ["redis_mode", "server_mode"])  # the second is Valkey's word, from 9.0 on
+async def test_a_node_of_a_cluster_is_known_by_either_word(redis_url: str, monkeypatch, mode: str) -> None:
+    client = connect(settings(redis_url), name="doctor")
+    told = {"redis_version": "7.2.4", mode: "cluster"}
+
+    async def info(*_sections: str) -> dict[str, str]:
+        return told
+
+    monkeypatch.setattr(client, "info", info)
+    try:
+        with pytest.raises(ConfigError, match="a node of a Cluster"):
+            await check(client, settings(redis_url))
+        told[mode] = "standalone"
+        assert await check(client, settings(redis_url)) == "7.2.4"
+    finally:
+        await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("version", "is_taken"), [("6.2.6", False), ("6.2.7", True), ("6.2.14", True), ("7.0.0", True)]
+)
+async def test_a_redis_whose_trimming_is_wrong_is_refused(
+    redis_url: str, monkeypatch, version: str, is_taken: bool
+) -> None:
+    client = connect(settings(redis_url), name="doctor")
+
+    async def info(*_sections: str) -> dict[str, str]:
+        return {"redis_version": version, "redis_mode": "standalone"}
+
+    monkeypatch.setattr(client, "info", info)
+    try:
+        if is_taken:
+            assert await check(client, settings(redis_url)) == version
+        else:
+            with pytest.raises(ConfigError, match=r"need 6\.2\.7 or newer"):
+                await check(client, settings(redis_url))
+    finally:
+        await client.aclose()
+
+
 async def test_the_client_gives_bytes_and_says_its_name(redis_url: str) -> None:
     client = connect(settings(redis_url), name="monitor")
     await client.set("key", "value")
