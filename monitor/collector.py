@@ -27,7 +27,7 @@ from monitor.group import READ_COUNT, Entries, Fields, GroupLost, StreamGroup
 from monitor.positions import Fork, Hole, Line, Tracker
 from monitor.rows import Noted, Prepared, Unstorable, prepare, stream_id
 from monitor.stats import LaneStats, Outage
-from monitor.stored import positions, stored_events, stored_notes
+from monitor.stored import positions, stored_events, stored_findings, stored_notes
 
 FLUSH_MS = 400  # a row is visible after at most this, a read and an insert: well within the second that is promised
 SWEEP_MS = 10_000  # how often the own pending list is looked through for entries a former owner of the lane left late
@@ -165,6 +165,7 @@ class Collector:
                 fresh.add(identity)
             elif identity not in fresh:
                 doubtful.append((index, event))
+        await self._leave_out_noted(items, news)
         news.update(dict.fromkeys(await self._not_stored(doubtful)))
         noted = await self._noted([item for item in items if item.event is None])
         batch = Batch()
@@ -193,6 +194,22 @@ class Collector:
         except (WireError, Unstorable, FleetError) as error:
             shown = ", ".join(f"{name[:40]!r}: {value[:_SHOWN_BYTES]!r}" for name, value in fields.items())
             return _Item(key, entry_id, None, None, f"{error}; the entry: {shown}")
+
+    async def _leave_out_noted(self, items: list[_Item], news: dict[int, Hole | Fork | None]) -> None:
+        """Findings are stored before the rows that show them; whoever died between the two has noted them."""
+        shown = [
+            (index, self._labels[items[index].key], event)
+            for index, finding in news.items()
+            if finding is not None and (event := items[index].event) is not None
+        ]
+        if not shown:
+            return
+        there = await self._insist(
+            lambda: stored_findings(self._clickhouse, [(stream, event) for _, stream, event in shown])
+        )
+        for index, stream, event in shown:
+            if (stream, event.pair, event.epoch, event.n) in there:
+                news[index] = None
 
     async def _not_stored(self, doubtful: list[tuple[int, Event]]) -> list[int]:
         if not doubtful:
@@ -227,10 +244,10 @@ class Collector:
         }  # fmt: skip
         if isinstance(finding, Hole):
             self.stats.holes += 1
-            batch.note(self._note(item, kind="gap", reason=finding.reason, **about))
+            batch.finding(self._note(item, kind="gap", reason=finding.reason, **about))
         else:
             self.stats.forks += 1
-            batch.note(self._note(item, kind="fork", reason="", **about))
+            batch.finding(self._note(item, kind="fork", reason="", **about))
         _log.warning("history of %s: %s", event.pair, finding)
 
     def _note(self, item: _Item, **fields: Any) -> Noted:

@@ -65,12 +65,16 @@ class Noted(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """An event as `rows` rows of `table`; `values` has one for each column (`TableRows.extend`). `weight`: its levels."""
+    """An event as `rows` rows of `table`; `values` has one for each column (`TableRows.extend`). `weight`: its levels.
+
+    `name` says which event it is, for ever: pair, epoch, n.
+    """
 
     table: Table
     rows: int
     values: list[Any]
     weight: int
+    name: str
 
 
 def prepare(event: Event, stream: str) -> Prepared:
@@ -80,7 +84,7 @@ def prepare(event: Event, stream: str) -> Prepared:
     except (TypeError, ValueError, AttributeError) as error:
         raise Unstorable(f"{type(error).__name__}: {str(error)[:200]}") from error
     weight = len(event.bids) + len(event.asks) if isinstance(event, Delta | Snapshot) else 1
-    return Prepared(table_of(event), count, values, max(1, weight))
+    return Prepared(table_of(event), count, values, max(1, weight), f"{event.pair.label} {event.epoch} {event.n}")
 
 
 def table_of(event: Event) -> Table:

@@ -188,7 +188,8 @@ BBO = Table(
     (_STREAM_ID, _newest()),
 )
 
-# Insert order of a batch. feed_events last: its marks then vouch for rows that are there.
+# Insert order of a batch, behind its gaps and forks (monitor.batch). feed_events last: its marks then vouch for rows that are
+# there.
 TABLES = (SNAPSHOTS, DELTAS, BBO, TRADES, EVENTS)
 
 # Where the entries of each stream leave rows that carry their (epoch, n), and which rows of the table are such.

@@ -64,3 +64,17 @@ async def stored_notes(client: ClickHouse, entries: Iterable[Entry]) -> set[Entr
         )
         found.update((stream, entry_id) for stream, entry_id in answer)
     return found
+
+
+async def stored_findings(client: ClickHouse, shown: Iterable[tuple[str, Event]]) -> set[tuple[str, Pair, int, int]]:
+    """Of which entries (stream, pair, epoch, n) it is noted already that they come after a gap or a fork."""
+    keys = [(stream, *event.pair, event.epoch, event.n) for stream, event in shown]
+    found: set[tuple[str, Pair, int, int]] = set()
+    for start in range(0, len(keys), _ASK_AT_MOST):
+        rows = await client.query(
+            f"SELECT DISTINCT stream, {_KEY_NAMES} FROM {EVENTS.name} "  # noqa: S608  our own names
+            f"WHERE (stream, {_KEY_NAMES}) IN asked AND kind IN ('gap', 'fork')",
+            tables={"asked": External([("stream", "String"), *_EVENT_KEY], keys[start : start + _ASK_AT_MOST])},
+        )
+        found.update((stream, Pair(venue, market, pair), epoch, n) for stream, venue, market, pair, epoch, n in rows)
+    return found

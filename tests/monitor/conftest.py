@@ -34,13 +34,13 @@ class FeedWriter:
         self.entries: Counter[Pair] = Counter()
         self._pipe = redis.pipeline(transaction=False)
 
-    async def write(self, *events: Event, n: int | None = None) -> None:
+    async def write(self, *events: Event, n: int | None = None, entry_id: str = "*") -> None:
         """Append events, each with the next n of its pair (or `n`), its epoch, in order."""
         for event in events:
-            self.put(event, n)
+            self.put(event, n, entry_id)
         await self.flush()
 
-    def put(self, event: Event, n: int | None = None) -> None:
+    def put(self, event: Event, n: int | None = None, entry_id: str = "*") -> None:
         """As `write`, but sent with the next `flush`."""
         pair = event.pair
         kind, payload = encode(event)
@@ -50,7 +50,7 @@ class FeedWriter:
         shard = self.keys.shard(pair)
         stream = self.keys.trades(shard) if line == "trades" else self.keys.deltas(shard)
         fields = {"k": pair.label, "t": kind.value, "n": number, "e": self.epoch.get(pair, FIRST_N), "d": payload}
-        self._pipe.xadd(stream, fields)
+        self._pipe.xadd(stream, fields, id=entry_id)
         self.written[kind.value] += 1
         self.entries[pair] += 1
         if isinstance(event, Delta):

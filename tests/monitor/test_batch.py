@@ -28,6 +28,22 @@ def test_other_entries_make_another_token():
     assert len(tokens) == 3
 
 
+def test_an_id_that_comes_again_for_another_event_makes_another_token():
+    tokens = set()
+    for epoch in (1, 2):
+        batch = Batch()
+        mark = Mark(pair=BTC, received_us=RECEIVED_US, id="1-0", epoch=epoch, n=7)
+        batch.add("deltas:03", "1-0", prepare(mark, "deltas:03"))
+        tokens.add(batch.blocks()[0].token)
+    assert len(tokens) == 2
+
+
+def test_what_the_entries_show_goes_before_them():
+    batch = batch_of("1-0")
+    batch.finding(Noted("gap", "hole", "deltas:03", "1-0", RECEIVED_US))
+    assert [block.rows.table.name for block in batch.blocks()] == ["feed_events", "orderbook_deltas"]
+
+
 def test_a_tables_token_does_not_depend_on_the_rows_of_other_tables():
     plain, more = batch_of("1-0"), batch_of("1-0")
     mark = Mark(pair=BTC, received_us=RECEIVED_US, id="9-0")

@@ -16,7 +16,7 @@ from monitor.clickhouse import ClickHouse, create_schema
 from monitor.collector import Collector
 from monitor.group import GROUP, StreamGroup
 from monitor.history import counts, entry_counts, gaps, rebuild
-from tests.monitor.conftest import FIRST_N, RECEIVED_US
+from tests.monitor.conftest import FIRST_N, RECEIVED_US, FeedWriter
 
 BTC = Pair("binance", "spot", "BTC/USDT")
 
@@ -299,6 +299,82 @@ async def test_a_flushed_redis_is_joined_again(redis, feed, history, make_collec
         await feed.write(Mark(pair=BTC, received_us=RECEIVED_US), n=FIRST_N + 5001)
         await wait_until(lambda: collector.stats.entries == 2, "the entry after the flush")
     assert [gap.reason for gap in await gaps(history)] == ["flush"]
+
+
+async def test_ids_that_come_again_after_a_flush_hide_nothing(
+    redis, feed, history, make_collector, running, wait_until
+):
+    async with running(make_collector()) as collector:
+        await feed.write(feed.snapshot(BTC, SnapshotReason.FIRST), entry_id="1763000000000-7")
+        await wait_until(lambda: collector.stats.entries == 1, "the first entry")
+        await redis.flushall()  # and its clock is behind what it was: the same id again, and a lower one before it
+        feed.epoch[BTC] = FIRST_N + 5000
+        await feed.write(Mark(pair=BTC, received_us=RECEIVED_US), n=FIRST_N + 5001, entry_id="1763000000000-3")
+        await wait_until(lambda: collector.stats.entries == 2, "the entry of a lower id")
+        await feed.write(feed.snapshot(BTC, SnapshotReason.TAKEOVER), entry_id="1763000000000-7")
+        await wait_until(lambda: collector.stats.entries == 3, "the entry of the same id")
+    assert await entry_counts(history) == {BTC: 3}
+    assert (await counts(history))["orderbook_snapshots"] == 2
+
+
+async def test_acknowledgements_and_a_tail_lost_in_a_failover_double_nothing(
+    own_failover, keys, history, clickhouse_url, wait_until
+):
+    servers = await own_failover()
+    async with (
+        Redis.from_url(servers.url) as before, Redis.from_url(servers.url) as used, Redis.from_url(servers.url) as after,
+        ClickHouse(clickhouse_url) as clickhouse, asyncio.TaskGroup() as tasks,
+    ):  # fmt: skip
+        collector = Collector(0, range(keys.shards), redis=used, keys=keys, clickhouse=clickhouse)
+        await StreamGroup(before, [keys.deltas(s) for s in range(keys.shards)], "lane-0").ensure()
+        old, new = FeedWriter(before, keys), FeedWriter(after, keys, seed=2)
+        await old.write(old.snapshot(BTC, SnapshotReason.FIRST), *[old.delta(BTC) for _ in range(5)])
+        await servers.stop_copying()  # lost is what comes now: who read the six, that they are stored, and four more
+        collecting = tasks.create_task(collector.run())
+        await wait_until(lambda: collector.stats.entries == 6, "the entries that survive")
+        await old.write(*[old.delta(BTC) for _ in range(4)])
+        await wait_until(lambda: collector.stats.entries == 10, "the tail that will be lost")
+        await servers.fail_over()
+        new.epoch[BTC] = FIRST_N + 1000
+        await new.write(new.snapshot(BTC, SnapshotReason.TAKEOVER), n=FIRST_N + 7)
+        await new.write(*[new.delta(BTC) for _ in range(6)])
+        await wait_until(lambda: collector.stats.entries == 23, "the six again, and the new branch")
+        collecting.cancel()
+    assert collector.stats.repeated == 6
+    assert await entry_counts(history) == {BTC: 17}
+    assert (await counts(history))["orderbook_deltas"] == old.written["levels"] + new.written["levels"]
+    assert (await counts(history))["orderbook_snapshots"] == 2
+    assert await feed_rows(history, "fork") == [
+        ("BTC/USDT", FIRST_N + 1000, FIRST_N + 7, FIRST_N + 7, FIRST_N + 10, "")
+    ]  # fmt: skip
+    assert await gaps(history) == []
+    rebuilt = await rebuild(history, BTC)
+    assert rebuilt == (new.books[BTC].bids, new.books[BTC].asks, FIRST_N + 13)
+
+
+@pytest.mark.parametrize("dies_at", ["feed_events", "orderbook_snapshots", "orderbook_deltas"])
+async def test_a_crash_before_or_behind_a_finding_leaves_it_noted_once(
+    dies_at, feed, history, make_collector, collect, monkeypatch
+):
+    await feed.write(feed.snapshot(BTC, SnapshotReason.FIRST))
+    await collect()
+    feed.epoch[BTC] = FIRST_N + 5000
+    await feed.write(feed.snapshot(BTC, SnapshotReason.TAKEOVER), n=FIRST_N + 5001)
+    await feed.write(feed.delta(BTC))
+    insert = ClickHouse.insert
+
+    async def die(self: ClickHouse, table: str, *rest: object) -> None:
+        if table == dies_at:
+            raise asyncio.CancelledError
+        await insert(self, table, *rest)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(ClickHouse, "insert", die)
+        with pytest.raises(asyncio.CancelledError):
+            await make_collector().run()
+    await collect()
+    assert await gaps(history) == [(BTC, FIRST_N + 2, FIRST_N + 5000, "flush")]
+    assert await entry_counts(history) == {BTC: 3}
 
 
 def test_a_collector_says_which_lane_it_is(make_collector: Callable[..., Collector]):
