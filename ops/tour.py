@@ -100,9 +100,9 @@ TOUR: tuple[Stop, ...] = (
         "scenario scale result registry stage fleet ground child markets watcher records chains judgement truth late hurtable "
         "memory table",
     ),
-    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine venues redis partitions"),
+    Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine venues redis failover stored partitions"),
     Stop("Chaos: connections and networks", "ops/chaos", "behaviour door entering proxy proxy_process namespaces listener"),
-    Stop("Proving", "ops/chaos", "history grants line_check checker history_files recorder probe"),
+    Stop("Proving", "ops/chaos", "history grants line_check checker history_files recorder probe rows stored"),
     Stop("Measuring", "ops/bench", "plan ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference api_reference tour"),
     Stop("Pictures", "ops/pictures", "top"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fleet.errors import ConfigError
 from ops.chaos.scenario import Scenario
-from ops.chaos.scenarios import leaders, machine, partitions, redis, venues, workers
+from ops.chaos.scenarios import failover, leaders, machine, partitions, redis, stored, venues, workers
 
 MODULES: Sequence[Sequence[Scenario]] = (
     workers.SCENARIOS,
@@ -12,6 +12,8 @@ MODULES: Sequence[Sequence[Scenario]] = (
     machine.SCENARIOS,
     venues.SCENARIOS,
     redis.SCENARIOS,
+    failover.SCENARIOS,
+    stored.SCENARIOS,
     partitions.SCENARIOS,
 )  # fmt: skip
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for module in MODULES for scenario in module}

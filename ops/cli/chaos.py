@@ -41,6 +41,7 @@ def chaos(
     from fleet import logs
     from fleet.errors import ConfigError
     from ops.chaos import registry
+    from ops.embedded.errors import ServerMissingError
 
     logs.set_up("warning", "text")
     if (name == CHECK) != (folder is not None):
@@ -53,7 +54,13 @@ def chaos(
     one_of("chaos scenario", name, [*registry.SCENARIOS, ALL, LIST, CHECK])
     chosen, worst = _scale(scale, keep=keep), 0
     for one in registry.SCENARIOS if name == ALL else [name]:
-        code = _run(one, chosen, seed, runs, as_json=as_json)
+        try:
+            code = _run(one, chosen, seed, runs, as_json=as_json)
+        except ServerMissingError as missing:
+            if name != ALL:
+                raise
+            output.note(f"{one}: left out, {missing}")
+            continue
         if code > 1:
             raise typer.Exit(code)
         worst = max(worst, code)

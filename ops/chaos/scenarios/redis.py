@@ -1,11 +1,10 @@
-"""Faults of Redis: stopped, killed, emptied, slow, and a failover that loses what was written last.
+"""Faults of Redis: stopped, killed, emptied, slow.
 
 Every daemon reaches Redis by a door of its own (ops/chaos/proxy.py), where its connections are counted; the watcher, the
 recorder and the probe look at Redis directly.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,14 +13,10 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from books.store import standing
 from fleet import clock
-from fleet.config import load
-from fleet.redis_connection import connect
 from ops.chaos.child import ChaosDaemon
 from ops.chaos.fleet import ChaosFleet
 from ops.chaos.ground import Moment
-from ops.chaos.history import Fact
 from ops.chaos.late import until
 from ops.chaos.listener import Listener
 from ops.chaos.proxy_process import LOOPBACK, Proxy
@@ -38,12 +33,10 @@ CONNECTS_A_SECOND = (
 )
 REBUILT_MS = 10_000.0
 AWAY_LEASES = 2.5  # 10 s at a lease of 4 s
-LOST_MS = 2000.0  # what a failover loses
 STALL_LEASES = 0.5  # 2 s at a lease of 4 s
 DELAY_LEASES = 0.025  # 100 ms there and back at a lease of 4 s, ± half of it
 FULL_PERIOD_LEASES, SMALL_PERIOD_LEASES = 10, 4
 JITTERS = ("up_jitter_ms", "down_jitter_ms")
-AT_ONCE: Mapping[str, str] = {"repl-diskless-sync-delay": "0"}  # a replica is not let wait for others
 KEPT: Mapping[str, str] = {"appendonly": "yes", "appendfsync": "everysec"}
 
 
@@ -111,14 +104,14 @@ async def _away_and_back(
         finally:
             await go_on()
         back_ms = clock.mono_ms()
-        await _back(fleet, result, back_ms)
+        await back(fleet, result, back_ms)
         await until(lambda: reader.all_live, "the reader to have every book live again", fleet.scale.settle_s)
         result.measure("reader_live_ms", reader.last_change_ms() - back_ms)
     await fleet.calm()
     await _stayed_up(fleet, result, proxy, at, back_ms)
 
 
-async def _back(fleet: ChaosFleet, result: Result, back_ms: float) -> None:
+async def back(fleet: ChaosFleet, result: Result, back_ms: float) -> None:
     """Measure from the return of Redis on: every daemon has beaten, every pair is owned, every book live."""
     server_ms = await _server_ms(fleet)
 
@@ -170,125 +163,43 @@ async def _stayed_up(fleet: ChaosFleet, result: Result, proxy: Proxy, at: Moment
 async def redis_flush(scale: Scale, seed: int) -> Result:
     """FLUSHALL: owners are there again within 10 s, all books by themselves, and nobody writes under an old token."""
     async with behind_doors("redis-flush", scale, seed) as (fleet, result, proxy):
-        at = fleet.look_aside()
-        await fleet.redis.flushall()
-        await _rebuilt(fleet, result, at.mono_ms)
-        await _stayed_up(fleet, result, proxy, at, at.mono_ms)
+        await flush(fleet, result, proxy)
     return result
 
 
 async def redis_empty(scale: Scale, seed: int) -> Result:
     """SIGKILL Redis and start it empty: as redis-flush, and its scripts are gone too."""
     async with behind_doors("redis-empty", scale, seed) as (fleet, result, proxy):
-        at = fleet.look_aside()
-        await _server(fleet).kill()
-        await _server(fleet).start()
-        back_ms = clock.mono_ms()
-        await _rebuilt(fleet, result, back_ms)
-        await _stayed_up(fleet, result, proxy, at, back_ms)
+        await restart_empty(fleet, result, proxy)
     return result
 
 
+async def flush(fleet: ChaosFleet, result: Result, proxy: Proxy) -> None:
+    """FLUSHALL, until all is there again."""
+    at = fleet.look_aside()
+    await fleet.redis.flushall()
+    await _rebuilt(fleet, result, at.mono_ms)
+    await _stayed_up(fleet, result, proxy, at, at.mono_ms)
+
+
+async def restart_empty(fleet: ChaosFleet, result: Result, proxy: Proxy) -> None:
+    """A server that ends and begins with nothing, until all is there again."""
+    at = fleet.look_aside()
+    await _server(fleet).kill()
+    await _server(fleet).start()
+    back_ms = clock.mono_ms()
+    await _rebuilt(fleet, result, back_ms)
+    await _stayed_up(fleet, result, proxy, at, back_ms)
+
+
 async def _rebuilt(fleet: ChaosFleet, result: Result, back_ms: float) -> None:
-    await _back(fleet, result, back_ms)
+    await back(fleet, result, back_ms)
     await fleet.calm()
 
     async def told() -> bool:
         return bool(await fleet.redis.exists(fleet.keys.layout()))
 
     await until(told, "the layout of the fleet to stand in Redis again", fleet.scale.settle_s)
-
-
-# ── failover ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def redis_failover(scale: Scale, seed: int) -> Result:
-    """The primary dies, its replica lacks the last 2 s and the owner changes in them: no token twice, no conflicting write."""
-    with TemporaryDirectory(prefix="fleet-chaos-") as name:
-        folder = Path(name)
-        async with Proxy(folder, seed=seed) as proxy, EmbeddedRedis(folder / "primary", settings=AT_ONCE) as primary:
-            copied = await proxy.open("copy", primary.port)
-            settings = {**AT_ONCE, "replicaof": f"{LOOPBACK} {copied}"}
-            async with EmbeddedRedis(folder / "replica", settings=settings) as replica:
-                seen = url_of(await proxy.open("seen", primary.port))
-                used = url_of(await proxy.open("used", primary.port))
-                async with staged("redis-failover", scale, seed, redis_url=seen, daemon_redis_url=used) as (
-                    fleet,
-                    result,
-                ):
-                    await _fail_over(fleet, result, proxy, primary, replica)
-    return result
-
-
-async def _fail_over(
-    fleet: ChaosFleet, result: Result, proxy: Proxy, primary: EmbeddedRedis, replica: EmbeddedRedis
-) -> None:
-    new = connect(load(environ={"FLEET_REDIS_URL": replica.url}), name="fleet-chaos")
-
-    async def follows() -> bool:
-        state: dict[str, Any] = await new.info("replication")
-        return state.get("master_link_status") == "up"
-
-    try:
-        await until(follows, "the replica to follow the primary", fleet.scale.settle_s)
-        await fleet.start()
-        victim = fleet.any_owner()
-        tokens, at = fleet.tokens(fleet.owned_by(victim)), fleet.look_aside()
-        await victim.kill()
-        # its leases end within what is lost, so that the new server does not know the new owners
-        await asyncio.sleep(max(0.0, fleet.scale.lease_ms - LOST_MS * 0.5) / 1000)
-        await proxy.behave("copy", frozen=True)
-        await asyncio.sleep(LOST_MS / 1000)
-        await fleet.recorded()
-        ahead = await standing(fleet.redis, fleet.keys, fleet.pairs)
-        moved = [pair for pair in tokens if fleet.owner_of(pair) not in (victim, None)]
-        await primary.kill()
-        await proxy.cut("copy")
-        lost_ms = clock.mono_ms()
-        await new.replicaof("NO", "ONE")
-        behind = await standing(new, fleet.keys, fleet.pairs)
-        for door in ("seen", "used"):
-            await proxy.target(door, replica.port)
-        await proxy.cut("used")
-        await proxy.cut("seen")
-        await _back(fleet, result, lost_ms)
-        await fleet.calm()
-        lost = 0
-        for pair, (cell, _) in ahead.items():
-            copy = behind[pair][0]
-            if cell is None or copy is None:
-                result.violations.append(f"the fault was none: {pair} stands at {cell}, and in the copy at {copy}")
-            else:
-                lost += cell.n - copy.n
-        if not lost or not moved:
-            result.violations.append(f"the fault was none: {lost} entries and {len(moved)} owner changes were lost")
-        result.notes.append(f"the new server lacked the last {lost} entries")
-        result.notes.append(f"{len(moved)} of {len(tokens)} pairs had new owners that the new server did not know")
-        await _one_owner_at_a_time(fleet, result, at)
-        result.notes.append("rows in ClickHouse are not part of this run: no monitor role")
-    finally:
-        await new.aclose()
-
-
-async def _one_owner_at_a_time(fleet: ChaosFleet, result: Result, at: Moment) -> None:
-    """By the daemons' own words: how long after somebody's grant the one before him still had writes accepted or the lease."""
-    by_pair: dict[str, list[Fact]] = defaultdict(list)
-    for daemon in fleet.daemons:
-        for fact in fleet.facts(daemon):
-            by_pair[fact.pair].append(fact)
-    facts = 0
-    for told in by_pair.values():
-        told.sort(key=lambda fact: fact.mono_ms)
-        facts += len(told)
-        for grant in (one for one in told if one.fact == "granted" and one.mono_ms >= at.mono_ms):
-            double_ms = max(
-                (one.mono_ms - grant.mono_ms for one in told
-                 if one.fact in ("accepted", "lost") and one.member != grant.member and one.token < grant.token),
-                default=0.0,
-            )  # fmt: skip
-            result.measure("double_ownership_ms", max(0.0, double_ms), fleet.scale.lease_ms)
-    if not facts:
-        result.notes.append("the daemons wrote no evidence: who believed to own what is judged by the stream alone")
 
 
 # ── slow ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -364,7 +275,6 @@ def _server(fleet: ChaosFleet) -> EmbeddedRedis:
 SCENARIOS = (
     Scenario("redis-stop", 5, redis_stop),
     Scenario("redis-restart", 5, redis_restart),
-    Scenario("redis-failover", 6, redis_failover),
     Scenario("redis-flush", 7, redis_flush),
     Scenario("redis-empty", 7, redis_empty),
     Scenario("redis-slow", 8, redis_slow),
