@@ -4,7 +4,17 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+import typer
+
+from fleet import logs
+from ops.chaos import registry
 from ops.chaos.registry import SCENARIOS
+from ops.chaos.result import Result
+from ops.chaos.scale import Scale
+from ops.chaos.scenario import Scenario
+from ops.cli.chaos import chaos
+from ops.embedded.errors import ServerMissingError
 from tests.support.commands import assert_one_line, run_fleet
 from tests.support.fleet_processes import Child
 
@@ -82,3 +92,25 @@ async def test_a_run_that_is_broken_off_leaves_nothing_behind(tmp_path: Path, wa
     assert "broken off by SIGINT" in child.text
     assert list(world.iterdir()) == []
     assert who_knows(world) == []
+
+
+def test_all_leaves_out_what_has_no_server_here_and_says_so(monkeypatch, capsys):
+    ran = []
+
+    async def missing(_scale: Scale, _seed: int) -> Result:
+        raise ServerMissingError("ClickHouse", "the wheel", "install it")
+
+    async def sound(scale: Scale, seed: int) -> Result:
+        ran.append(seed)
+        return Result(name="sound", scale=scale.name, seed=seed)
+
+    scenarios = {name: Scenario(name, 0, act) for name, act in (("missing", missing), ("sound", sound))}
+    monkeypatch.setattr(registry, "SCENARIOS", scenarios)
+    monkeypatch.setattr(logs, "set_up", lambda *_: None)
+    with pytest.raises(typer.Exit) as ended:
+        chaos("all", None, as_json=False, scale="small", seed=3, runs=1, keep=False)
+    assert ended.value.exit_code == 0
+    assert ran == [3]
+    assert "missing: left out, no ClickHouse on this machine" in capsys.readouterr().err
+    with pytest.raises(ServerMissingError, match="install it"):
+        chaos("missing", None, as_json=False, scale="small", seed=3, runs=1, keep=False)
