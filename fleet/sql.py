@@ -18,6 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from fleet.cancellation import heeded
 from fleet.config import Settings
 from fleet.errors import ConfigError, FleetError, SchemaMissing, Unreachable
 
@@ -74,7 +75,7 @@ def is_sqlite(target: AsyncEngine | AsyncConnection) -> bool:
 async def reading(target: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A transaction that only reads. Raises as `translated` does."""
     with translated(target):
-        async with target.connect() as connection:
+        async with heeded(), target.connect() as connection:
             await connection.execution_options(**{_READ_ONLY: True})
             yield connection
 
@@ -86,7 +87,7 @@ async def writing(target: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     If the connection breaks while COMMIT is under way, the error says nothing about whether it took effect.
     """
     with translated(target):
-        async with target.begin() as connection:
+        async with heeded(), target.begin() as connection:
             yield connection
 
 

@@ -27,7 +27,7 @@ TOUR: tuple[Stop, ...] = (
     Stop("Who owns what: members", "fleet", "heartbeat election upkeep"),
     Stop("Redis Cluster", "fleet", "cluster_map cluster_commands cluster_routes redis_cluster ordered_cluster"),
     Stop("Who should own what", "fleet", "plan placement heirs orders plan_store replan serving planner"),
-    Stop("The life of a process", "fleet", "supervisor backoff logs"),
+    Stop("The life of a process", "fleet", "supervisor backoff logs cancellation"),
     Stop("SQL", "fleet", "sql exact schema daemon_state"),
     Stop("What the fleet is asked to do", "fleet/tasks", "model files store poller"),
     Stop("Feeds: what a venue must answer", "feeds", "venue"),
@@ -52,7 +52,7 @@ TOUR: tuple[Stop, ...] = (
     Stop("Feeds: replay of recordings", "feeds", "recording recorded_venue replay"),
     Stop(
         "Monitor: history", "monitor",
-        "schema rows positions batch group clickhouse stored collector snapshots stats cancellation history role",
+        "schema rows positions batch group clickhouse stored collector snapshots stats history role",
     ),
     Stop(
         "Trader: what may be decided", "trader", "orders money portfolio strategy risk paper",
