@@ -222,7 +222,7 @@ def world(redis_server, redis_url: str, clickhouse_url: str, tmp_path: Path) -> 
                 "FLEET_DATABASE_URL": f"sqlite:///{tmp_path / 'fleet.db'}",
                 "FLEET_CLICKHOUSE_URL": clickhouse_url,
                 "FLEET_SHARDS": "16",
-                "FLEET_LEASE_MS": "1000",
+                "FLEET_LEASE_MS": "2500",
                 "FLEET_BOOK_TTL_MS": "10000",
                 "FLEET_SNAPSHOT_MS": "3000",
             }

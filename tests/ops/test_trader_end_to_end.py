@@ -161,7 +161,7 @@ async def test_killed_daemons_lose_and_repeat_no_fill_and_no_order(desk) -> None
 
 async def test_a_changed_row_is_traded_anew_and_a_removed_one_is_cancelled(desk) -> None:
     async with desk(grid(PAIRS[0])) as (d, [task]):
-        daemon = d.fleet.daemon()
+        daemon = d.fleet.daemon(FLEET_LEASE_MS="20000")  # which a busy machine can keep
         await d.placed(least=5)
         await d.change_params(task, order_size="0.004")
         await d.placed(ORDERS.c.AMOUNT == Decimal("0.004"))
