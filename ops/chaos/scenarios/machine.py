@@ -74,7 +74,7 @@ async def worker_stopped_briefly(scale: Scale, seed: int) -> Result:
 async def memory_soak(scale: Scale, seed: int) -> Result:
     """Nothing is done for an hour (a minute when small): no worker's memory grows by more than 1 % an hour."""
     longer = msgspec.structs.replace(scale, most_s=scale.most_s + scale.soak_s)
-    async with staged("memory-soak", longer, seed) as (fleet, result):
+    async with staged("memory-soak", longer, seed, history=False) as (fleet, result):
         await fleet.start()
         started_ms, every_s = clock.mono_ms(), scale.soak_s / SAMPLES
         samples: dict[ChaosDaemon, list[tuple[float, float]]] = {daemon: [] for daemon in fleet.daemons}
