@@ -267,6 +267,7 @@ class FeedRole:
                 "gaps": state.gaps,
                 "resyncs": state.resyncs,
                 "checksums": state.checksums,
+                "seams": self.publisher.seams_of(state.pair),
                 "state": state.state,
                 "reason": state.reason or state.shortfall,
             }

@@ -106,6 +106,7 @@ async def _candidates(
                 rate=said.get("rate", 0.0),
                 gaps=said.get("gaps", 0),
                 resyncs=said.get("resyncs", 0),
+                seams=said.get("seams"),
             )
         )
     return shown

@@ -28,6 +28,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     state      serving, warm …: what it says it is to the pair, empty: nothing
     condition  `takes pairs`, `quiet`, `full`, `of a version without plans`, `gone`
     load       messages a second with the base cost of each pair, as the plan counts
+    seams      books that it told whole where two connections' sequences do not compare; None: it does not say
     """
 
     id: str
@@ -42,6 +43,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 0.0
     gaps: int = 0
     resyncs: int = 0
+    seams: int | None = None
 
 
 class PlannedMove(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,6 +50,7 @@ class PairStatus(msgspec.Struct, frozen=True, kw_only=True):
     gaps: int
     resyncs: int = 0
     checksums: int = 0  # checksums of the venue that did not agree with the book
+    seams: int = 0  # books told whole by its owner because two connections' sequences do not compare: nothing is lost
     n: int | None = None
     depth: str = ""
     best_bid: str = ""

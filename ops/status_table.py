@@ -61,10 +61,10 @@ def _members(status: FleetStatus) -> Table:
     return table
 
 
-_NUMBERS = ("AGE", "MSG/S", "GAPS", "RESYNCS", "SUMS", "SEQUENCE", "EPOCH")
-_ALL = ("PAIR", "STATUS", "AGE", "MSG/S", "GAPS", "RESYNCS", "SUMS", "SEQUENCE", "EPOCH", "OWNER", "REASON")
+_NUMBERS = ("AGE", "MSG/S", "GAPS", "RESYNCS", "SUMS", "SEAMS", "SEQUENCE", "EPOCH")
+_ALL = ("PAIR", "STATUS", "AGE", "MSG/S", "GAPS", "RESYNCS", "SUMS", "SEAMS", "SEQUENCE", "EPOCH", "OWNER", "REASON")
 # tried in this order
-_LAYOUTS = (_ALL, _ALL[:-1], (*_ALL[:7], "OWNER"), _ALL[:7], _ALL[:5], _ALL[:2])
+_LAYOUTS = (_ALL, _ALL[:-1], (*_ALL[:8], "OWNER"), (*_ALL[:7], "OWNER"), _ALL[:8], _ALL[:7], _ALL[:5], _ALL[:2])
 
 
 def _pairs(status: FleetStatus, width: int | None) -> list[RenderableType]:
@@ -90,6 +90,7 @@ def _cells(pair: PairStatus) -> dict[str, Text]:
         "GAPS": str(pair.gaps),
         "RESYNCS": str(pair.resyncs),
         "SUMS": str(pair.checksums),
+        "SEAMS": str(pair.seams),
         "SEQUENCE": "-" if pair.sequence is None else str(pair.sequence),
         "EPOCH": shown.epoch(pair.epoch),
         "OWNER": pair.owner or "-",

@@ -14,7 +14,7 @@ class Stop(NamedTuple):
 TOUR: tuple[Stop, ...] = (
     Stop("Words: what everything is about", "fleet", "pair errors clock config keys cell"),
     Stop("A book, and what happens to it", "books", "events decimals book sequence"),
-    Stop("How a book travels", "books", "wire loaded join store live"),
+    Stop("How a book travels", "books", "wire loaded join store reader lanes live"),
     Stop(
         "The protocol itself, a verb a file", "lua",
         "acquire renew release offer publish touch stale trim beat elect write_plan budget",

@@ -60,6 +60,14 @@ def test_what_went_wrong_is_counted_in_every_width():
         assert [text for text in line.split() if text in {"11", "22", "33"}] == ["11", "22", "33"]
 
 
+def test_seams_are_counted_where_there_is_room():
+    found = msgspec.structs.replace(status(), pairs=(pair(*LONG, gaps=11, resyncs=22, checksums=33, seams=44),))
+    for width in (120, None):
+        head, line = [row for row in drawn(found, width).splitlines() if row.startswith(("PAIR", LONG[0]))]
+        assert line[: head.index("SEAMS") + len("SEAMS")].endswith(" 44")
+    assert "SEAMS" not in drawn(found, 80)
+
+
 def test_of_many_pairs_with_one_reason_the_first_are_named():
     alike = tuple(pair("okx", "spot", f"C{number}/USDT", reason="halted") for number in range(30))
     text = " ".join(drawn(msgspec.structs.replace(status(), pairs=alike), 80).split())
