@@ -97,8 +97,8 @@ TOUR: tuple[Stop, ...] = (
     ),
     Stop(
         "Chaos: a fleet to be hurt", "ops/chaos",
-        "scenario scale result registry stage fleet ground child markets watcher records chains judgement truth late hurtable "
-        "memory table",
+        "scenario scale result registry stage fleet ground child markets watcher records chains untouched judgement truth late "
+        "hurtable memory table",
     ),
     Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine venues redis partitions"),
     Stop("Chaos: connections and networks", "ops/chaos", "behaviour door entering proxy proxy_process namespaces listener"),

@@ -229,6 +229,43 @@ def test_a_daemon_that_goes_moves_what_it_had_and_nothing_else(count: int, wante
 
 
 @PROPERTY
+@given(st.integers(2, 12), st.integers(1, 300), st.integers(0, 11), st.booleans())
+def test_a_replacement_of_a_dead_daemon_gets_its_share_and_between_survivors_nothing_moves(
+    count: int, wanted: int, which: int, listed: bool
+) -> None:
+    """`listed`: its successor has joined and is planned for before the dead one's last beat has run out."""
+    pairs = pairs_of(wanted)
+    *survivors, new = members_of(count + 1)
+    before = make_plan(survivors, pairs, {}, {})
+    dead = survivors.pop(which % count)
+    serving, plan = owners(before), before
+    there = [*survivors, dead] if listed else survivors
+    moves: list[tuple[str, str]] = []
+
+    def carried_out(plan: Plan) -> None:
+        """As members do without a leader: they hand over what is planned elsewhere, and heirs take what the dead one had."""
+        for label, order in plan.orders.items():
+            if serving[label] == dead.id:
+                serving[label] = next(name for name in order if name != dead.id)
+            elif order[0] != dead.id and order[0] != serving[label]:
+                moves.append((serving[label], order[0]))
+                serving[label] = order[0]
+
+    if not listed:
+        carried_out(before)  # leases run out before the record does
+    plan = make_plan([*there, new], pairs, dict(serving), plan.orders)
+    carried_out(plan)
+    if listed:
+        plan = make_plan([*survivors, new], pairs, dict(serving), plan.orders, balance=False)
+        carried_out(plan)
+    ideal = math.ceil(wanted / count)
+    assert sum(to != new.id for _, to in moves) <= 0.1 * ideal + 1, "heirs' pieces are even to a tenth and a pair"
+    assert len(moves) <= 1.1 * ideal + 1
+    assert dead.id not in set(serving.values())
+    assert serving == owners(plan)  # and it ends: nobody is to hand anything over
+
+
+@PROPERTY
 @given(st.integers(3, 20), st.lists(rates, min_size=1, max_size=120), st.integers(1, 4))
 def test_a_crash_burdens_no_heir_twice_over(count: int, rates: list[float], hosts: int) -> None:
     """An heir inherits at most its piece of a tenth more, and a pair: an even share, half of it where only one is elsewhere."""

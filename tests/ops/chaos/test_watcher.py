@@ -104,6 +104,17 @@ async def test_a_redis_that_does_not_answer_is_an_outage_and_no_change(own_redis
         await wait_until(lambda: BTC not in watcher.owners, "the empty server's word")
 
 
+async def test_what_one_holds_is_asked_for_now_and_not_remembered(redis, keys: Keys):
+    watcher = Watcher(redis, keys, [BTC, ETH])  # it does not look
+    await redis.set(keys.lease(BTC), "7 a:1:x", px=LEASE_MS)
+    await redis.set(keys.lease(ETH), "8 b:2:y", px=LEASE_MS)
+    assert await watcher.held_by("a:1:x") == {BTC: 7}
+    await redis.set(keys.lease(ETH), "9 a:1:x", px=LEASE_MS)
+    await redis.delete(keys.lease(BTC))
+    assert await watcher.held_by("a:1:x") == {ETH: 9}
+    assert await watcher.held_by("nobody") == {}
+
+
 def stood(*standings: tuple[float, str]) -> Watcher:
     watcher = Watcher(redis.asyncio.Redis(), Keys(shards=1), [BTC])
     watcher.standings[BTC] = [Standing(at_ms, status, 7) for at_ms, status in standings]
