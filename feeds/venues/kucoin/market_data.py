@@ -239,7 +239,7 @@ class Kucoin(Venue):
     )
     # Section 3: the client pings, whatever comes; every 8 s, since a connection is only proved alive by what it says and quiet
     # books say nothing. No probe beside it: more than one ping a second gets the socket dropped.
-    keepalive = Keepalive(text=PING, idle_ms=8_000, dead_ms=20_000, every_ms=8_000, probe=False)
+    keepalive = Keepalive(text=PING, idle_ms=5_000, dead_ms=20_000, every_ms=5_000, probe=False)
     sequence_comparable = True  # one numbering per symbol, on every socket and in REST (section 5.1)
     traits = Traits(greets=True)
 
