@@ -76,7 +76,7 @@ TOUR: tuple[Stop, ...] = (
     Stop("Servers from wheels", "ops/embedded", "server process tied redis clickhouse clickhouse_child mariadb errors"),
     Stop(
         "The venue simulator", "ops/simulator",
-        "simulator registry venue wire market ladder window feed faults misbehaviours limits catalogue control __main__",
+        "simulator registry venue wire market ladder window feed faults misbehaviours limits lateness stats catalogue control __main__",
     ),
     Stop("The venue simulator: Binance", "ops/simulator/binance", "public rest text listing"),
     Stop("The venue simulator: OKX", "ops/simulator/okx", "public rest text listing"),

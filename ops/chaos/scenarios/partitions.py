@@ -122,8 +122,10 @@ async def _member_again(fleet: ChaosFleet, daemon: ChaosDaemon) -> None:
 
 
 async def cut_from_venues(scale: Scale, seed: int) -> Result:
-    """A worker is cut from its venues, not from Redis: its books are declared stale, then live again with those who hear the
-    venues; nobody else's are touched, and nothing moves back when the cut heals."""
+    """A worker is cut from its venues, not from Redis: its books turn stale, then live with workers that hear them.
+
+    Nobody else's books are touched, and nothing moves back when the cut heals.
+    """
     async with marooned("cut-from-venues", scale, seed) as (fleet, result, island, victim):
         tokens, at = fleet.tokens(fleet.owned_by(victim)), fleet.look_aside()
         others, labels = [pair for pair in fleet.pairs if pair not in tokens], {pair.label for pair in tokens}

@@ -109,8 +109,7 @@ async def venue_bans(scale: Scale, seed: int) -> Result:
 
 
 async def venue_away(scale: Scale, seed: int) -> Result:
-    """A venue is away for everybody, from the start and later: no worker exits, none of its pairs is passed on, back within
-    30 s."""
+    """A venue is away for everybody, at the start and later: no worker exits, no pair of it moves, back within 30 s."""
     async with staged("venue-away", scale, seed) as (fleet, result):
         place = fleet.rng.choice(scale.markets)
         await fleet.venues.misbehave(place, "refuse", hard=True)
