@@ -28,6 +28,7 @@ GROWTH_PERCENT = 1.0  # an hour
 GROWTH_MEANS_S = 1800.0  # a slope of less time says nothing
 SAMPLES = 120
 AWAY = r"tasks: .*the last good tasks stay in force"
+HANGS = r"tasks: .* does not answer: expected it within .*the last good tasks stay in force"
 
 
 async def clock_jump(scale: Scale, seed: int) -> Result:
@@ -116,6 +117,8 @@ async def sql_hangs(scale: Scale, seed: int) -> Result:
         server, at = _mariadb(fleet), fleet.look_aside()
         server.pause()
         try:
+            for daemon in fleet.daemons:
+                await until(partial(daemon.lines, HANGS), "word that SQL hangs", scale.settle_s, why=daemon.last_words)
             await asyncio.sleep(scale.away_s)
             await _kept(fleet, result, at, "a database that hangs")
         finally:
