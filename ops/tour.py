@@ -26,7 +26,7 @@ TOUR: tuple[Stop, ...] = (
     Stop("Who owns what: leases", "fleet", "lease_states own_thread lease standing hold_states succession assignment evidence"),
     Stop("Who owns what: members", "fleet", "heartbeat election upkeep"),
     Stop("Redis Cluster", "fleet", "cluster_map cluster_commands cluster_routes redis_cluster ordered_cluster"),
-    Stop("Who should own what", "fleet", "plan placement heirs orders plan_store replan serving planner"),
+    Stop("Who should own what", "fleet", "plan placement heirs orders plan_store deafness replan serving planner"),
     Stop("The life of a process", "fleet", "supervisor backoff logs"),
     Stop("SQL", "fleet", "sql exact schema daemon_state"),
     Stop("What the fleet is asked to do", "fleet/tasks", "model files store poller"),
@@ -45,9 +45,9 @@ TOUR: tuple[Stop, ...] = (
     Stop(
         "Feeds: a connection's life, pure", "feeds",
         "outputs session roster session_pair subscriptions pacer feed_words pair_feed rhythm liveness sampling handover "
-        "quarantine pair_state",
+        "quarantine pair_state hearing",
     ),
-    Stop("Feeds: the shell around it", "feeds", "connection outage rest budgets link instruments market pool samples"),
+    Stop("Feeds: the shell around it", "feeds", "connection outage rest budgets link instruments market pool scout samples"),
     Stop("Feeds: to Redis", "feeds", "source chain warm outbox publisher hold offers ownership role"),
     Stop("Feeds: replay of recordings", "feeds", "recording recorded_venue replay"),
     Stop(
