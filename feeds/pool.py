@@ -157,8 +157,8 @@ class Pool:
         return {f"{venue}:{market}": one.hears() for (venue, market), one in self._markets.items()}
 
     async def knock(self, group: str) -> bool:
-        """Whether the host of a market's sockets answers anything at all, which no proxy between us can do in its place. Not
-        asked for pairs: it costs the venue what a connect does."""
+        """Whether the host of a market's sockets answers anything at all, which no proxy between us can do in its place. Counted
+        as a small request and not as a connect: of those some venues allow one in three seconds, and the pairs need them."""
         venue, _, market = group.partition(":")
         try:
             found, override = self._find_venue(venue, market), self._endpoint(venue, market)
@@ -168,7 +168,7 @@ class Pool:
             return False
         scheme, _, host = (override.ws_url or found.ws_url).partition("://")
         base_url = f"{scheme.replace('ws', 'http', 1)}://{host.partition('/')[0]}"
-        answer = await self._rest.ask(base_url, RestRequest("/", 1), budget_name(found, "connect"), priority=1)
+        answer = await self._rest.ask(base_url, RestRequest("/", 1), budget_name(found, "rest"), priority=1)
         return not isinstance(answer, Failure) or answer.kind is FailureKind.REFUSED
 
     @property

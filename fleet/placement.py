@@ -228,16 +228,11 @@ class Placement:
     def _fill_group(self, group: int, pairs: Sequence[int], rooms: list[tuple[int, int]]) -> list[int]:
         """Pairs of one group: first into connections that are open, then to the member with the most room. What is left."""
         having, slots = self._having.get(group, {}), self._slots[group]
-        barred = self._barred.get(group, ())
-        if barred:
+        if barred := self._barred.get(group, ()):
             rooms = [room for room in rooms if room[1] not in barred]
             heapq.heapify(rooms)
         open_at = sorted(
-            (
-                member
-                for member in having
-                if self.load[member] < self.level and self._has_room(member) and member not in barred
-            ),
+            (member for member in having if self.load[member] < self.level and self._has_room(member)),
             key=lambda member: (self.load[member] // max(1, self.level // 8), -(-having[member] % slots), member),
         )
         waiting = iter(open_at)

@@ -179,6 +179,7 @@ def _member(identity: str, text: bytes, beat_age_ms: int) -> MemberStatus:
         version=record.version,
         beat_age_ms=max(0, beat_age_ms),
         quiet=record.quiet,
+        deaf=record.deaf,
     )
 
 

@@ -33,6 +33,7 @@ class MemberStatus(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     beat_age_ms: int
     quiet: bool = False  # draining or stopping: it takes no more work
+    deaf: dict[str, int] = {}  # venue:market → for how many ms it has not reached it
 
 
 class PairStatus(msgspec.Struct, frozen=True, kw_only=True):

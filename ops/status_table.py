@@ -26,7 +26,7 @@ def render(status: FleetStatus, width: int | None = None) -> RenderableType:
     )
     parts: list[RenderableType] = [Text(summary, style="bold")]
     if status.members:
-        parts += [Text(), _members(status)]
+        parts += [Text(), _members(status), *_deaf(status)]
     else:
         parts.append(Text("no daemon is running: start one with `fleet up` or `fleet daemon`", style="yellow"))
     if status.pairs:
@@ -59,6 +59,10 @@ def _members(status: FleetStatus) -> Table:
             member.version,
         )
     return table
+
+
+def _deaf(status: FleetStatus) -> list[RenderableType]:
+    return [Text(shown.deaf(member.id, member.deaf), style="bold red") for member in status.members if member.deaf]
 
 
 _NUMBERS = ("AGE", "MSG/S", "GAPS", "RESYNCS", "SUMS", "SEAMS", "SEQUENCE", "EPOCH")

@@ -26,7 +26,7 @@ TOUR: tuple[Stop, ...] = (
     Stop("Who owns what: leases", "fleet", "lease_states own_thread lease standing hold_states succession assignment evidence"),
     Stop("Who owns what: members", "fleet", "heartbeat election upkeep"),
     Stop("Redis Cluster", "fleet", "cluster_map cluster_commands cluster_routes redis_cluster ordered_cluster"),
-    Stop("Who should own what", "fleet", "plan placement heirs orders plan_store replan serving planner"),
+    Stop("Who should own what", "fleet", "plan placement heirs orders plan_store deafness replan serving planner"),
     Stop("The life of a process", "fleet", "supervisor backoff logs cancellation"),
     Stop("SQL", "fleet", "sql exact schema daemon_state"),
     Stop("What the fleet is asked to do", "fleet/tasks", "model files store poller"),
@@ -45,9 +45,9 @@ TOUR: tuple[Stop, ...] = (
     Stop(
         "Feeds: a connection's life, pure", "feeds",
         "outputs session roster session_pair subscriptions pacer feed_words pair_feed rhythm liveness sampling handover "
-        "quarantine pair_state",
+        "quarantine pair_state hearing",
     ),
-    Stop("Feeds: the shell around it", "feeds", "connection outage rest budgets link instruments market pool samples"),
+    Stop("Feeds: the shell around it", "feeds", "connection outage rest budgets link instruments market pool scout samples"),
     Stop("Feeds: to Redis", "feeds", "source chain warm outbox publisher hold offers ownership role"),
     Stop("Feeds: replay of recordings", "feeds", "recording recorded_venue replay"),
     Stop(
@@ -76,7 +76,8 @@ TOUR: tuple[Stop, ...] = (
     Stop("Servers from wheels", "ops/embedded", "server process tied redis clickhouse clickhouse_child mariadb errors"),
     Stop(
         "The venue simulator", "ops/simulator",
-        "simulator registry venue wire market ladder window feed faults misbehaviours limits lateness stats catalogue control __main__",
+        "simulator registry venue wire market ladder window feed faults misbehaviours limits lateness stats catalogue control"
+        " __main__",
     ),
     Stop("The venue simulator: Binance", "ops/simulator/binance", "public rest text listing"),
     Stop("The venue simulator: OKX", "ops/simulator/okx", "public rest text listing"),

@@ -143,7 +143,7 @@ def _member_cells(member: MemberStatus, number: int, leads: bool, width: int) ->
     return [
         f"{number}" + ("*" if leads else ""),
         member.id if width >= WIDE else shown.member(member.id),
-        " ".join(member.roles),
+        Text(f"deaf to {len(member.deaf)}", style="bold red") if member.deaf else " ".join(member.roles),
         str(member.pairs),
         shown.rate(member.rate),
         Text(shown.age(member.loop_stall_ms), style="bold red" if stalled else ""),

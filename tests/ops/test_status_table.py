@@ -72,3 +72,12 @@ def test_of_many_pairs_with_one_reason_the_first_are_named():
     alike = tuple(pair("okx", "spot", f"C{number}/USDT", reason="halted") for number in range(30))
     text = " ".join(drawn(msgspec.structs.replace(status(), pairs=alike), 80).split())
     assert "okx spot C15/USDT and 22 more: halted" in text
+
+
+def test_who_does_not_reach_a_venue_is_named_with_it():
+    deaf = msgspec.structs.replace(member(1), deaf={"okx:futures": 34_000, "binance:spot": 12_000})
+    found = msgspec.structs.replace(status(), members=(deaf, member(2)))
+    for width in (80, None):
+        text = " ".join(drawn(found, width).split())
+        assert f"{deaf.id} has not reached binance spot for 12s, okx futures for 34s" in text
+    assert "has not reached" not in drawn(status())

@@ -197,3 +197,9 @@ def test_the_filter_is_seen_while_typed_and_after():
     typing = press(press(State(status=status()), "/"), "o")
     assert drawn(typing)[-1].startswith("filter: o▏")
     assert "filter: o " in drawn(press(typing, "enter"))[-2]
+
+
+def test_a_member_that_does_not_reach_venues_says_so():
+    deaf = msgspec.structs.replace(member(2), deaf={"okx:futures": 34_000, "binance:spot": 12_000})
+    shown = drawn(State(status=msgspec.structs.replace(status(), members=(member(1), deaf))))
+    assert [line.split()[1] for line in shown if "deaf to 2" in line] == ["host-2:4002"]
