@@ -167,6 +167,13 @@ class Market:
         link = self._books.get(pair)
         return link is not None and link.session.proved(now_ms)
 
+    def hears(self) -> bool | None:
+        """Whether a connection is open; False: all that was tried has failed; None: nothing was tried yet, or is wanted."""
+        if any(link.session.is_open for link in self._links):
+            return True
+        failed = any(link.reconnects for link in self._links)
+        return False if failed or (self._wanted and not self.loader.loads and self.loader.failures) else None
+
     def states(self) -> Iterator[PairState]:
         """Every wanted pair."""
         for pair in self._wanted:

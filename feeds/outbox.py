@@ -103,6 +103,8 @@ class Outbox:
         self._pending.add(event)
         if type(event) is Bbo:
             self._bbo = event
+        elif type(event) is Snapshot and event.reason is SnapshotReason.SEAM:
+            self.seams += 1  # our own move from connection to connection
         if len(self._pending) > CONFLATE_AT:
             if self.is_trades:
                 self.dropped_trades += CONFLATE_AT // 2

@@ -5,11 +5,13 @@ import random
 from collections.abc import Callable, Iterator
 
 from books.events import Event
+from feeds.instruments import budget_name
 from feeds.link import Borrow, nothing_to_borrow
 from feeds.market import Market, PairState, Wanted
+from feeds.outputs import Failure, FailureKind
 from feeds.pair_feed import PairFeed
 from feeds.rest import Budget, Rest
-from feeds.venue import Bootstrap, Venue
+from feeds.venue import Bootstrap, RestRequest, Venue
 from feeds.warm import Continuity
 from fleet import backoff
 from fleet.config import Endpoint
@@ -149,6 +151,25 @@ class Pool:
                 pair=pair, state="refused", reason=reason, shortfall=None, connection="", sequence=None, messages=0,
                 rate_per_s=0.0, gaps=0, resyncs=0, crossed=0, silences=0,
             )  # fmt: skip
+
+    def hears(self) -> dict[str, bool | None]:
+        """`venue:market` → Market.hears."""
+        return {f"{venue}:{market}": one.hears() for (venue, market), one in self._markets.items()}
+
+    async def knock(self, group: str) -> bool:
+        """Whether the host of a market's sockets answers anything at all, which no proxy between us can do in its place. Counted
+        as a small request and not as a connect: of those some venues allow one in three seconds, and the pairs need them."""
+        venue, _, market = group.partition(":")
+        try:
+            found, override = self._find_venue(venue, market), self._endpoint(venue, market)
+        except ConfigError:
+            return False
+        if off_because(found, override) is not None:
+            return False
+        scheme, _, host = (override.ws_url or found.ws_url).partition("://")
+        base_url = f"{scheme.replace('ws', 'http', 1)}://{host.partition('/')[0]}"
+        answer = await self._rest.ask(base_url, RestRequest("/", 1), budget_name(found, "rest"), priority=1)
+        return not isinstance(answer, Failure) or answer.kind is FailureKind.REFUSED
 
     @property
     def markets(self) -> list[Market]:

@@ -159,6 +159,11 @@ class Publisher:
         """Books that were published whole where one connection's deltas could not be proved to follow another's."""
         return self._closed_seams + sum(lines[0].seams for lines in self._outboxes.values())
 
+    def seams_of(self, pair: Pair) -> int:
+        """The same of one pair, since it was opened; 0 where it is not."""
+        outbox = self.outbox(pair)
+        return 0 if outbox is None else outbox.seams
+
     @property
     def dropped_trades(self) -> int:
         """Trades that were not published: too many waited, or whether they had arrived could not be known."""

@@ -12,11 +12,13 @@ from redis.exceptions import RedisError
 from books.events import Event, Snapshot, SnapshotReason, Trade
 from books.store import load_book
 from feeds.budgets import SharedBudget
+from feeds.hearing import Ears
 from feeds.outputs import Failure, FailureKind
 from feeds.ownership import Ownership
 from feeds.pool import Pool
 from feeds.publisher import Publisher
 from feeds.samples import SampleKeeper
+from feeds.scout import Scout
 from feeds.source import NO_BOOK, Source
 from feeds.venues import VENUES, find
 from fleet import clock
@@ -28,6 +30,7 @@ from fleet.lease import LeaseKeeper
 from fleet.logs import one_line
 from fleet.ordered_cluster import ordered
 from fleet.pair import Pair
+from fleet.serving import group_of
 from fleet.succession import Duty
 from fleet.tasks import TaskSet
 
@@ -55,7 +58,7 @@ class TaskSource(Protocol):
 
 
 class FeedRole:
-    """A part of a daemon. `rate` is events published a second, over about the last second."""
+    """A part of a daemon. `rate` is events published a second, over about the last second. `ears`: which venues it reaches."""
 
     name = "feed"
 
@@ -110,6 +113,8 @@ class FeedRole:
             standby=settings.standby,
             evidence=evidence,
         )
+        self.ears = Ears()
+        self._scout = Scout(self.ears, self.pool.hears, self.pool.knock, clock.mono_ms)
         self._tasks = tasks
         self._redis = redis
         self._keys = keys
@@ -157,6 +162,7 @@ class FeedRole:
 
     def _on_tasks(self, tasks: TaskSet) -> None:
         self.refused.clear()
+        self.ears.want({group_of(wanted.pair) for wanted in tasks.wanted})
         self.ownership.want(tasks.wanted)
 
     # --- the loops ------------------------------------------------------------------------------------------------------
@@ -171,6 +177,7 @@ class FeedRole:
             group.create_task(self._touch(), name="feed: touch")
             group.create_task(self._measure(), name="feed: rate")
             group.create_task(self._samples.run(), name="feed: samples")
+            group.create_task(self._scout.run(), name="feed: scout")
             group.create_task(self._hold_back(), name="feed: pressure")
 
     async def _keep_connected(self) -> None:
@@ -267,6 +274,7 @@ class FeedRole:
                 "gaps": state.gaps,
                 "resyncs": state.resyncs,
                 "checksums": state.checksums,
+                "seams": self.publisher.seams_of(state.pair),
                 "state": state.state,
                 "reason": state.reason or state.shortfall,
             }

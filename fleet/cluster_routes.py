@@ -21,6 +21,7 @@ from fleet.redis_sockets import NotConnected
 from fleet.redis_url import HostPort
 
 PATIENCE_S = 2.0  # half a lease: a slot on the move answers TRYAGAIN for milliseconds, a failover takes longer anyway
+NEXT_AFTER_S = 0.1  # a node that has not said by then who serves what may hang: another is asked as well
 PAUSE_FIRST_S = 0.005
 PAUSE_MOST_S = 0.1
 _LOST = (RedisConnectionError, RedisTimeoutError, FleetError, OSError)
@@ -72,19 +73,37 @@ class Routes(Generic[N]):
         addresses = list(dict.fromkeys([*known, *self._seeds]))
         self._next += 1  # not always the same one: a node cut off from the others has an old map
         start = self._next % len(addresses)
+        waiting = iter(addresses[start:] + addresses[:start])
+        asked: dict[asyncio.Task[ClusterMap], HostPort] = {}
         troubles: list[str] = []
         cause: Exception | None = None
-        for address in addresses[start:] + addresses[:start]:
-            try:
-                found = parse_slots(await self._ask_slots(self._node_at(address)), address)
-            except (RedisError, FleetError, OSError, ValueError) as error:
-                troubles.append(f"{address}: {one_line(error)}")
-                cause = error
-                continue
-            if found.primaries:
-                return found
-            troubles.append(f"{address}: serves no slots yet")
-        raise NotServed(f"no node of the Cluster can be asked: {'; '.join(troubles)}") from cause
+        try:
+            while True:
+                address = next(waiting, None)
+                if address is not None:
+                    asking = asyncio.get_running_loop().create_task(self._ask(address), name=f"slots of {address}")
+                    asked[asking] = address
+                if not asked:
+                    raise NotServed(f"no node of the Cluster can be asked: {'; '.join(troubles)}") from cause
+                patience_s = None if address is None else NEXT_AFTER_S
+                done, _ = await asyncio.wait(asked, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    address = asked.pop(task)
+                    try:
+                        return task.result()
+                    except (RedisError, FleetError, OSError, ValueError) as error:
+                        troubles.append(f"{address}: {one_line(error)}")
+                        cause = error
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    async def _ask(self, address: HostPort) -> ClusterMap:
+        found = parse_slots(await self._ask_slots(self._node_at(address)), address)
+        if not found.primaries:
+            raise ValueError("serves no slots yet")
+        return found
 
     async def current(self) -> ClusterMap:
         """The map, read if there is none or it was found wrong. Raises NotServed."""

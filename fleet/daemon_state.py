@@ -41,7 +41,7 @@ async def write_daemon_states(engine: AsyncEngine, members: Iterable[DaemonState
     Raises Unreachable or SchemaMissing.
     """
     rows = [_row(member) for member in members]
-    async with writing(engine) as connection:
+    async with writing(engine, bounded=True) as connection:
         for row in rows:
             changes = {name: value for name, value in row.items() if name != "DAEMON_ID"}
             if is_sqlite(connection):

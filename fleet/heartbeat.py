@@ -40,6 +40,8 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     quiet          it takes no more work: draining or stopping
     plans          version of the plans it follows (fleet.plan); 0: of a version that knows none, what it owns is left alone
     standby        it keeps the pairs warm that it is the first heir of
+    deaf           `venue:market` → for how many ms it has not reached it (feeds.hearing); older versions never say so
+    reached        of those that others do not reach, the ones it does
     """
 
     id: str
@@ -58,6 +60,8 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     quiet: bool = False
     plans: int = 0
     standby: bool = False
+    deaf: dict[str, int] = {}
+    reached: tuple[str, ...] = ()
 
 
 def make_identity(host: str, pid: int, random: Random) -> str:

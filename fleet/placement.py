@@ -5,6 +5,7 @@ Members and pairs are indices, weights are whole numbers: sums are exact, so the
 
 import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 TOLERANCE = 10  # per cent of the mean load that a member may be off before pairs are moved for balance
 HOT = 3  # times the mean weight: pairs that are spread before all others
@@ -17,10 +18,16 @@ class Placement:
 
     weights, groups, capacities   of each pair, of each pair, of each member
     slots                         pairs a connection, by group: the venue's own limit
+    barred                        members that are to have nothing of a group, while another has room for it
     """
 
     def __init__(
-        self, weights: Sequence[int], groups: Sequence[int], capacities: Sequence[int], slots: Mapping[int, int]
+        self,
+        weights: Sequence[int],
+        groups: Sequence[int],
+        capacities: Sequence[int],
+        slots: Mapping[int, int],
+        barred: Mapping[int, Collection[int]] = MappingProxyType({}),
     ) -> None:
         members = range(len(capacities))
         self.owner = [HOMELESS] * len(weights)
@@ -31,7 +38,12 @@ class Placement:
         self._having: dict[int, dict[int, int]] = {}
         self._weights = weights
         self._groups = groups
-        self._capacities = capacities
+        self._all_capacities = capacities
+        self._capacities = [
+            0 if barred and all(member in barred.get(group, ()) for group in set(groups)) else capacity
+            for member, capacity in enumerate(capacities)
+        ]  # who may have nothing at all takes no part
+        self._barred = barred
         self._slots = slots
         self._usual = self._hot_above = 0
         self.level = self.upper = self.lower = 0
@@ -46,7 +58,7 @@ class Placement:
         total = sum(weights[pair] for pair in pairs)
         self._usual = total // max(1, len(pairs))
         self._hot_above = HOT * self._usual
-        self.level = _water_level(total, len(pairs), capacities, [weights[pair] for pair in pairs])
+        self.level = _water_level(total, len(pairs), self._capacities, [weights[pair] for pair in pairs])
         self.upper = self.level + self.level * TOLERANCE // 100
         self.lower = self.level - self.level * TOLERANCE // 100
         pool = []
@@ -116,6 +128,15 @@ class Placement:
     def _has_room(self, member: int) -> bool:
         return self.count[member] < self._capacities[member]
 
+    def _may_have(self, pair: int, member: int) -> bool:
+        return not self._barred or member not in self._barred.get(self._groups[pair], ())
+
+    def _lightest_for(self, pair: int) -> int:
+        """The least loaded of those that may have it; where none of them has room, of all: better there than nowhere."""
+        allowed = [member for member in self._with_room() if self._may_have(pair, member)]
+        rest = [member for member, most in enumerate(self._all_capacities) if self.count[member] < most]
+        return min(allowed or rest, key=lambda member: (self.load[member], member))
+
     def _with_room(self) -> list[int]:
         return [member for member in range(len(self.load)) if self._has_room(member)]
 
@@ -165,13 +186,20 @@ class Placement:
             left += self._fill_group(group, by_group[group], rooms)
         lightest = [(self.load[member], member) for member in self._with_room()]
         heapq.heapify(lightest)
-        for pair in sorted(left, key=lambda pair: (-self._weights[pair], pair)):
+        first = [pair for pair in left if not self._barred.get(self._groups[pair])]
+        for pair in sorted(first, key=lambda pair: (-self._weights[pair], pair)):
+            if not lightest:
+                self._put(pair, self._lightest_for(pair))
+                continue
             _, member = lightest[0]
             self._put(pair, member)
             if self._has_room(member):
                 heapq.heapreplace(lightest, (self.load[member], member))
             else:
                 heapq.heappop(lightest)
+        if len(first) < len(left):
+            for pair in sorted(set(left).difference(first), key=lambda pair: (-self._weights[pair], pair)):
+                self._put(pair, self._lightest_for(pair))
 
     def _spread(self, hot: Sequence[int]) -> None:
         heap = [(self._hot_load[member], self.load[member], member) for member in self._with_room()]
@@ -181,12 +209,15 @@ class Placement:
             chosen = None
             while heap and len(passed) < TRIES:
                 entry = heapq.heappop(heap)
-                if self.load[entry[2]] + self._weights[pair] <= self.upper:
+                if not self._has_room(entry[2]):
+                    continue  # filled by what nobody else may have
+                if self.load[entry[2]] + self._weights[pair] <= self.upper and self._may_have(pair, entry[2]):
                     chosen = entry[2]
                     break
                 passed.append(entry)
             if chosen is None:  # it fits nowhere: the least loaded of those looked at
-                chosen = min(passed, key=lambda entry: (entry[1], entry[2]))[2]
+                able = [entry for entry in passed if self._may_have(pair, entry[2])]
+                chosen = min(able, key=lambda entry: (entry[1], entry[2]))[2] if able else self._lightest_for(pair)
                 passed = [entry for entry in passed if entry[2] != chosen]
             for entry in passed:
                 heapq.heappush(heap, entry)
@@ -197,6 +228,9 @@ class Placement:
     def _fill_group(self, group: int, pairs: Sequence[int], rooms: list[tuple[int, int]]) -> list[int]:
         """Pairs of one group: first into connections that are open, then to the member with the most room. What is left."""
         having, slots = self._having.get(group, {}), self._slots[group]
+        if barred := self._barred.get(group, ()):
+            rooms = [room for room in rooms if room[1] not in barred]
+            heapq.heapify(rooms)
         open_at = sorted(
             (member for member in having if self.load[member] < self.level and self._has_room(member)),
             key=lambda member: (self.load[member] // max(1, self.level // 8), -(-having[member] % slots), member),
@@ -258,7 +292,11 @@ class Placement:
                         _, stale = heapq.heappop(rooms)
                         if self._has_room(stale):
                             heapq.heappush(rooms, (self.load[stale], stale))
-                    if rooms and self._weights[pair] < self.load[donor] - rooms[0][0]:
+                    if (
+                        rooms
+                        and self._weights[pair] < self.load[donor] - rooms[0][0]
+                        and self._may_have(pair, rooms[0][1])
+                    ):
                         self._move(pair, rooms[0][1])
                         moved += 1
         return moved
@@ -301,7 +339,7 @@ class Placement:
             rows = self._heaviest_first(donor, group)
             for pair in rows if group is not None else rows[::-1]:
                 weight, gap = self._weights[pair], self.load[donor] - self.load[taker]
-                if weight < gap and self.load[donor] - weight >= floor:
+                if weight < gap and self.load[donor] - weight >= floor and self._may_have(pair, taker):
                     self._move(pair, taker)
                     moved += 1
                     if group is None or self.load[taker] >= self.lower or not self._has_room(taker):

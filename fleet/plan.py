@@ -21,13 +21,15 @@ Order = tuple[str, ...]  # planned owner, first heir, second heir
 
 
 class PlanMember(NamedTuple):
-    """A member that feeds. `quiet`: takes no more work. `plans`: version of plans it follows, 0: what it owns stays."""
+    """A member that feeds. `quiet`: takes no more work. `plans`: version of plans it follows, 0: what it owns stays. `deaf`:
+    groups that it does not reach and others do (fleet.deafness): it is to have none of their pairs."""
 
     id: str
     host: str
     capacity: int
     quiet: bool = False
     plans: int = PLAN_VERSION
+    deaf: tuple[str, ...] = ()
 
 
 class PlanPair(NamedTuple):
@@ -120,16 +122,32 @@ class _Making:
         self.current = current
         self.previous = previous
         self.groups = {group: index for index, group in enumerate(sorted({pair.group for pair in self.pairs}))}
+        self.group_of = {pair.label: pair.group for pair in self.pairs}
         self.slots = {index: max(1, slots(group)) for group, index in self.groups.items()}
         self.weights = _weights(self.pairs)
+        self.barred = self._barred()
         self.inherited: set[int] = set()
-        self.homes = [self._home(number, pair.label) for number, pair in enumerate(self.pairs)]
+        self.homes = [self._home(number, pair) for number, pair in enumerate(self.pairs)]
 
-    def _home(self, number: int, label: str) -> int:
-        index, order = self.index, self.previous.get(label, ())
-        if order and (home := index.get(order[0])) is not None:
-            return home
-        if (home := index.get(self.current.get(label, ""))) is not None:
+    def _barred(self) -> dict[int, frozenset[int]]:
+        """Group → takers that do not reach it; not where that is all of them."""
+        found: dict[int, set[int]] = {}
+        for index, member in enumerate(self.takers):
+            for group in member.deaf:
+                if group in self.groups:
+                    found.setdefault(self.groups[group], set()).add(index)
+        return {group: frozenset(members) for group, members in found.items() if len(members) < len(self.takers)}
+
+    def _deaf_to(self, group: str) -> frozenset[int]:
+        return self.barred.get(self.groups[group], frozenset())
+
+    def _home(self, number: int, pair: PlanPair) -> int:
+        order, barred = self.previous.get(pair.label, ()), self._deaf_to(pair.group)
+        index = {name: home for name in (*order, self.current.get(pair.label, ""))
+                 if (home := self.index.get(name)) is not None and home not in barred}  # fmt: skip
+        if order and order[0] in index:
+            return index[order[0]]
+        if (home := index.get(self.current.get(pair.label, ""))) is not None:
             return home
         for name in order:
             if name in index:
@@ -154,6 +172,7 @@ class _Making:
             [self.groups[pair.group] for pair in self.pairs],
             [member.capacity for member in self.takers],
             self.slots,
+            self.barred,
         )
         placement.run(accepted, self.homes, self.inherited, balance=balance)
         orders = self._orders(placement, kept)
@@ -182,7 +201,10 @@ class _Making:
         for owner, estate in estates:
             heirs = choose_heirs(estate, ring, hosts, self.weights, self._heirs_before(owner))
             for number in estate.pairs:
-                orders[self.pairs[number].label] = (owner, *(names[heir] for heir in heirs.get(number, ())))
+                pair, found = self.pairs[number], heirs.get(number, ())
+                if barred := self._deaf_to(pair.group):  # who does not reach it comes last: better than nobody
+                    found = tuple(sorted(found, key=barred.__contains__))
+                orders[pair.label] = (owner, *(names[heir] for heir in found))
         return orders
 
     def _together(self, numbers: Iterable[int]) -> list[int]:
@@ -243,6 +265,9 @@ class _Making:
             return f"{from_} is gone"
         if giver.quiet:
             return f"{from_} takes no more work: it is draining or stopping"
+        group = self.group_of[label]
+        if self.index.get(from_) in self._deaf_to(group):
+            return f"{from_} does not reach {group.replace(':', ' ')}, others do"
         if self.current.get(label) == to and to in self.settled:
             return f"{to} serves it, and is of a version without plans: it stays there"
         if from_ not in self.index:

@@ -14,9 +14,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from fleet.clock import MonoMs
+from fleet.deafness import Deafness
 from fleet.election import Election
 from fleet.errors import Fenced, FleetError
-from fleet.heartbeat import read_members
+from fleet.heartbeat import MemberRecord, read_members
 from fleet.keys import Keys
 from fleet.logs import one_line
 from fleet.orders import Edition, StoredPlan, next_edition
@@ -71,6 +72,7 @@ class Planner:
         self._asked = False
         self._term = 0  # under which the following is true; 0: we did not lead
         self._replanning = Replanning()
+        self._deafness = Deafness()
         self._stored: StoredPlan | None = None
         self._serving = Serving({}, {})
         self._tasks_of: TaskSet | None = None
@@ -130,6 +132,7 @@ class Planner:
         now_ms = self._mono_ms()
         if self._states_at_ms is None or now_ms - self._states_at_ms >= STATES_EVERY_MS or tasks is not self._tasks_of:
             await self._read_states(tasks, members)
+        members |= await self._deaf(tasks, records, members)
         cause = self._replanning.due(self._seen(members), now_ms)
         if cause is not None:
             await self._read_states(tasks, members)
@@ -137,6 +140,17 @@ class Planner:
         elif self._stored and now_ms - self._refreshed_ms >= REFRESH_EVERY_MS:
             await self._refresh(self._stored)
         return cause
+
+    async def _deaf(
+        self, tasks: TaskSet, records: Sequence[MemberRecord], members: Mapping[str, PlanMember]
+    ) -> dict[str, PlanMember]:
+        """The members that do not reach a venue that others reach, so marked."""
+        takers = [record for record in records if record.id in members and takes_pairs(members[record.id])]
+        if self._deafness.news(takers, self._serving.hearing):
+            await self._read_states(tasks, members)  # who heard the venue a moment ago may not hear it now
+            self._deafness.bar(self._deafness.news(takers, self._serving.hearing), self._mono_ms())
+        barred = self._deafness.barred(takers, self._mono_ms())
+        return {name: members[name]._replace(deaf=groups) for name, groups in barred.items()}
 
     async def _take_over(self) -> None:
         self._stored = await read_plan(self._redis, self._keys)

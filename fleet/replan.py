@@ -5,6 +5,8 @@ MISSING    there is no plan (flushed, expired), or only of members that are gone
 FIRST      the same, and somebody who takes pairs serves none: balance, for those who looked first have claimed it all
 TAKEOVER   we have just become leader: keep everything where it is, place what has no home
 GONE       a member has vanished, gone quiet or changed what it can take: place its pairs, move no others
+DEAF       a member has not reached a venue for a while that others reach (fleet.deafness): its pairs of it go to those,
+           no others; that it reaches it again moves nothing
 JOINED     a member takes pairs that did not: balance, so that it gets its share
 TASKS      other pairs are wanted: place the new ones, move no others
 STRAY      somebody serves a pair that its orders do not name: tell it
@@ -30,6 +32,7 @@ class Cause(StrEnum):
     MISSING = "the plan was gone"
     TAKEOVER = "a new leader"
     GONE = "a member went"
+    DEAF = "a member does not reach a venue that others reach"
     JOINED = "a member joined"
     TASKS = "other pairs are wanted"
     STRAY = "a pair was served by somebody who had no order for it"
@@ -114,9 +117,18 @@ class Replanning:
         return bool(names) and now_ms - self._settling_since_ms >= SETTLE_MS
 
     def _of_members(self, members: Mapping[str, PlanMember]) -> Cause | None:
-        known = self._members or {}
+        known = self._members = {
+            name: member._replace(deaf=tuple(group for group in member.deaf if group in members[name].deaf))
+            if name in members
+            else member
+            for name, member in (self._members or {}).items()
+        }  # what is reached again is no cause
         if members == known:
             return None
+        if {name: member._replace(deaf=()) for name, member in members.items()} == {
+            name: member._replace(deaf=()) for name, member in known.items()
+        }:
+            return Cause.DEAF
         grown = any(_places(member) > _places(known.get(name)) for name, member in members.items())
         return Cause.JOINED if grown else Cause.GONE
 

@@ -7,7 +7,7 @@ All code talks through `reading` and `writing`: they begin, commit, roll back, a
 import asyncio
 import sqlite3
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,15 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from fleet.cancellation import heeded
 from fleet.config import Settings
 from fleet.errors import ConfigError, FleetError, SchemaMissing, Unreachable
 
 CONNECT_TIMEOUT_S = 5
 LOCK_WAIT_S = 15  # SQLite: several daemons of one host write through one file
+# a healthy server answers any statement of ours in milliseconds, a few times ten thousand rows within a second; as long as
+# connecting may take, so that whoever asks every few seconds notices a server that hangs as soon as one that is dead
+ANSWER_S = 5.0
 # a load balancer or `wait_timeout` may cut idle connections: ours never get that old
 _POOL_RECYCLE_S = 1800
 _SQL_MODE = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
@@ -71,23 +75,57 @@ def is_sqlite(target: AsyncEngine | AsyncConnection) -> bool:
 
 
 @asynccontextmanager
-async def reading(target: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A transaction that only reads. Raises as `translated` does."""
+async def reading(target: AsyncEngine, *, bounded: bool = False) -> AsyncIterator[AsyncConnection]:
+    """A transaction that only reads. Raises as `translated` does; `bounded`: Unreachable also where no statement is answered
+    for ANSWER_S (SQLite: and a wait for a lock), and that connection is closed."""
+    silent_s = ANSWER_S + LOCK_WAIT_S if is_sqlite(target) else ANSWER_S
     with translated(target):
-        async with target.connect() as connection:
+        async with (
+            heeded(),
+            _answering(target, silent_s if bounded else None) as listen,
+            target.connect() as connection,
+        ):
+            listen(connection)
             await connection.execution_options(**{_READ_ONLY: True})
             yield connection
 
 
 @asynccontextmanager
-async def writing(target: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A transaction that writes: committed at the end, rolled back by any error. Raises as `translated` does.
+async def writing(target: AsyncEngine, *, bounded: bool = False) -> AsyncIterator[AsyncConnection]:
+    """A transaction that writes: committed at the end, rolled back by any error. Raises as `translated` does; `bounded`:
+    Unreachable also where no statement is answered for ANSWER_S and a wait for a lock, and that connection is closed.
 
     If the connection breaks while COMMIT is under way, the error says nothing about whether it took effect.
     """
+    silent_s = ANSWER_S + LOCK_WAIT_S if bounded else None
     with translated(target):
-        async with target.begin() as connection:
+        async with heeded(), _answering(target, silent_s) as listen, target.begin() as connection:
+            listen(connection)
             yield connection
+
+
+@asynccontextmanager
+async def _answering(target: AsyncEngine, silent_s: float | None) -> AsyncIterator[Callable[[AsyncConnection], None]]:
+    """A block in which the server may be silent for so long at most; each statement's answer begins the time anew.
+
+    The end of the time cancels what waits, as a task is cancelled: SQLAlchemy closes a connection on which that happens.
+    """
+    timeout, loop = asyncio.timeout(silent_s), asyncio.get_running_loop()
+
+    def answered(*_: object) -> None:
+        if silent_s is not None and not timeout.expired():
+            timeout.reschedule(loop.time() + silent_s)
+
+    try:
+        async with timeout:
+            yield lambda connection: event.listen(connection.sync_connection, "after_cursor_execute", answered)
+    except TimeoutError as error:
+        if not timeout.expired():
+            raise
+        raise Unreachable(
+            f"{place(target)} does not answer: expected it within {silent_s:g} s, and nothing came; "
+            "does the server hang, is its disk full, does somebody hold a lock?"
+        ) from error
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from asynch.errors import ClickHouseException, ServerException
 from asynch.proto.connection import Connection
 from asynch.proto.utils.dsn import DSNError, parse_dsn
 
+from fleet.cancellation import heeding
 from fleet.errors import ConfigError, FleetError, SchemaMissing, Unreachable
-from monitor.cancellation import heeding
 from monitor.schema import TABLES
 
 CONNECT_TIMEOUT_S = 5.0

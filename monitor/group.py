@@ -12,7 +12,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from monitor.cancellation import heeding
+from fleet.cancellation import heeding
 
 GROUP = "monitor"
 READ_COUNT = 100  # entries a stream and call: four busy shards cost ~20 ms of our CPU, then the loop is free again

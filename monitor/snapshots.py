@@ -17,12 +17,12 @@ from redis.exceptions import RedisError
 from books.events import Snapshot, SnapshotReason
 from books.loaded import LoadedBook
 from books.store import load_book
+from fleet.cancellation import heeding
 from fleet.clock import MonoMs, mono_ms
 from fleet.errors import ConfigError, FleetError
 from fleet.keys import Keys
 from fleet.pair import Pair, parse_label
 from monitor.batch import MAX_WEIGHT
-from monitor.cancellation import heeding
 from monitor.clickhouse import ClickHouse
 from monitor.rows import TableRows, snapshot_values
 from monitor.schema import SNAPSHOTS

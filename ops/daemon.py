@@ -111,6 +111,10 @@ class Coordination:
                     await join_layout(self._redis, self._keys, WIRE_VERSION)
                     self._rejoin.clear()
                 self._members = await read_members(self._redis, self._keys)
+                if self.feed is not None:
+                    self.feed.ears.ask(
+                        {group for one in self._members if one.id != self.identity for group in one.deaf}
+                    )
                 failing = False
             except (RedisError, OSError) as error:
                 if not failing:
@@ -150,6 +154,8 @@ class Coordination:
             quiet=self._quiet or self._draining,
             plans=PLAN_VERSION,
             standby=self._settings.standby,
+            deaf=feed.ears.deaf(clock.mono_ms()) if feed else {},
+            reached=feed.ears.reached(clock.mono_ms()) if feed else (),
         )
 
     def _pair_states(self) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from fleet.keys import Keys
 from fleet.pair import Pair
 from fleet.plan_store import read_moves, read_why_unplaced
 from fleet.replan import takes_pairs
-from fleet.serving import plan_member
+from fleet.serving import group_of_label, plan_member
 from fleet.tasks import TaskSet
 from ops.explanation import Candidate, Explanation, PlannedMove, SeenReset, WantedBy
 from ops.planning import Circumstances, read_circumstances
@@ -106,6 +106,8 @@ async def _candidates(
                 rate=said.get("rate", 0.0),
                 gaps=said.get("gaps", 0),
                 resyncs=said.get("resyncs", 0),
+                seams=said.get("seams"),
+                deaf_ms=record.deaf.get(group_of_label(label)) if record else None,
             )
         )
     return shown

@@ -28,6 +28,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     state      serving, warm …: what it says it is to the pair, empty: nothing
     condition  `takes pairs`, `quiet`, `full`, `of a version without plans`, `gone`
     load       messages a second with the base cost of each pair, as the plan counts
+    seams      books that it told whole where two connections' sequences do not compare; None: it does not say
+    deaf_ms    for how long it has not reached the pair's venue; None: it says nothing of the kind
     """
 
     id: str
@@ -42,6 +44,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 0.0
     gaps: int = 0
     resyncs: int = 0
+    seams: int | None = None
+    deaf_ms: int | None = None
 
 
 class PlannedMove(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +135,12 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
             told.append(
                 f"{self.owner or 'its last owner'} offers it to {self.offer}, which takes it as soon as it is in sync"
             )
+        told += [
+            f"{one.id} has not reached {self.venue} {self.market} for {one.deaf_ms // 1000} s: "
+            "pairs go to others as soon as one of them is seen to reach it"
+            for one in self.candidates
+            if one.deaf_ms is not None
+        ]
         told += [
             f"{one.id} says: {one.state}{f', {one.reason}' if one.reason else ''}"
             for one in self.candidates

@@ -40,8 +40,9 @@ def render(found: Explanation) -> RenderableType:
 
 def _candidates(found: Explanation) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
-    for name in ("MEMBER", "ORDER", "IT", "PAIRS", "LOAD/s", "ROLE", "STATE", "REASON"):
-        table.add_column(name, no_wrap=name != "REASON", justify="right" if name in {"PAIRS", "LOAD/s"} else "left")
+    for name in ("MEMBER", "ORDER", "IT", "PAIRS", "LOAD/s", "ROLE", "STATE", "SEAMS", "REASON"):
+        is_number = name in {"PAIRS", "LOAD/s", "SEAMS"}
+        table.add_column(name, no_wrap=name != "REASON", justify="right" if is_number else "left")
     for one in found.candidates:
         table.add_row(
             one.id,
@@ -51,6 +52,7 @@ def _candidates(found: Explanation) -> Table:
             shown.rate(one.load),
             ("owner" if one.id == found.owner else one.role) or "–",
             one.state or "–",
+            "–" if one.seams is None else str(one.seams),
             one.reason or "",
         )
     return table

@@ -35,6 +35,7 @@ class PairNote(msgspec.Struct, frozen=True):
     gaps: int = 0
     resyncs: int = 0
     checksums: int = 0
+    seams: int = 0  # a daemon of an older version says nothing of them
     reason: str | None = None
     state: str = ""
 
@@ -178,6 +179,7 @@ def _member(identity: str, text: bytes, beat_age_ms: int) -> MemberStatus:
         version=record.version,
         beat_age_ms=max(0, beat_age_ms),
         quiet=record.quiet,
+        deaf=record.deaf,
     )
 
 
@@ -203,6 +205,7 @@ def _pair_status(
         gaps=note.gaps,
         resyncs=note.resyncs,
         checksums=note.checksums,
+        seams=note.seams,
         n=book.n or None,
         depth=book.depth,
         best_bid=main.get(b"bid", b"").decode(),

@@ -6,11 +6,13 @@ from redis.asyncio import Redis
 
 from feeds.pool import PAIRS_PER_CONNECTION
 from feeds.venues import VENUES
+from fleet.deafness import Deafness
 from fleet.heartbeat import MemberRecord, read_members
 from fleet.keys import Keys
 from fleet.orders import StoredPlan
 from fleet.plan import Plan, PlanPair, current_loads, make_plan
 from fleet.plan_store import read_plan
+from fleet.replan import takes_pairs
 from fleet.serving import Serving, plan_member, plan_pairs, read_serving
 from fleet.tasks import TaskSet
 
@@ -30,8 +32,11 @@ class Circumstances(NamedTuple):
 
     def plan(self) -> Plan:
         """The balanced plan for this."""
+        deafness, takers = Deafness(), [one for one in self.members if takes_pairs(plan_member(one))]
+        deafness.bar(deafness.news(takers, self.serving.hearing), 0.0)
+        deaf = deafness.barred(takers, 0.0)
         return make_plan(
-            [plan_member(member) for member in self.members],
+            [plan_member(member)._replace(deaf=deaf.get(member.id, ())) for member in self.members],
             self.pairs,
             self.serving.owners,
             self.stored.orders if self.stored else {},

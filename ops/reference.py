@@ -175,6 +175,7 @@ def exit_codes() -> str:
     rows = [("0", "done", "–")]
     rows += [(str(c), "; ".join(t for _, t in e), ", ".join(f"`{n}`" for n, _ in e)) for c, e in sorted(codes.items())]
     rows.append(("130", "interrupted by Ctrl-C", "–"))
+    rows.append(("143", "ended by SIGTERM (`fleet bench`, `fleet chaos`); what was started has ended", "–"))
     rows.append(("128 + n", "a second signal n while stopping: ended at once", "–"))
     return table(("code", "meaning", "errors"), rows)
 

@@ -1,5 +1,6 @@
 """PURE. Numbers, ages and names as people read them, short enough for columns."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 _STYLES = {
@@ -34,6 +35,12 @@ def age(ms: float | None) -> str:
     if seconds < 360_000:
         return f"{seconds / 3600:.1f}h" if seconds < 35_000 else f"{seconds / 3600:.0f}h"
     return f"{seconds / 86400:.0f}d"
+
+
+def deaf(member: str, groups: Mapping[str, int]) -> str:
+    """Which venues a member does not reach (`venue:market` → ms), in a sentence."""
+    told = ", ".join(f"{group.replace(':', ' ')} for {age(ms)}" for group, ms in sorted(groups.items()))
+    return f"{member} has not reached {told}"
 
 
 def rate(per_s: float) -> str:

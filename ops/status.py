@@ -33,6 +33,7 @@ class MemberStatus(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     beat_age_ms: int
     quiet: bool = False  # draining or stopping: it takes no more work
+    deaf: dict[str, int] = {}  # venue:market → for how many ms it has not reached it
 
 
 class PairStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +51,7 @@ class PairStatus(msgspec.Struct, frozen=True, kw_only=True):
     gaps: int
     resyncs: int = 0
     checksums: int = 0  # checksums of the venue that did not agree with the book
+    seams: int = 0  # books told whole by its owner because two connections' sequences do not compare: nothing is lost
     n: int | None = None
     depth: str = ""
     best_bid: str = ""

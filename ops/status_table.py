@@ -26,7 +26,7 @@ def render(status: FleetStatus, width: int | None = None) -> RenderableType:
     )
     parts: list[RenderableType] = [Text(summary, style="bold")]
     if status.members:
-        parts += [Text(), _members(status)]
+        parts += [Text(), _members(status), *_deaf(status)]
     else:
         parts.append(Text("no daemon is running: start one with `fleet up` or `fleet daemon`", style="yellow"))
     if status.pairs:
@@ -61,10 +61,14 @@ def _members(status: FleetStatus) -> Table:
     return table
 
 
-_NUMBERS = ("AGE", "MSG/S", "GAPS", "RESYNCS", "SUMS", "SEQUENCE", "EPOCH")
-_ALL = ("PAIR", "STATUS", "AGE", "MSG/S", "GAPS", "RESYNCS", "SUMS", "SEQUENCE", "EPOCH", "OWNER", "REASON")
+def _deaf(status: FleetStatus) -> list[RenderableType]:
+    return [Text(shown.deaf(member.id, member.deaf), style="bold red") for member in status.members if member.deaf]
+
+
+_NUMBERS = ("AGE", "MSG/S", "GAPS", "RESYNCS", "SUMS", "SEAMS", "SEQUENCE", "EPOCH")
+_ALL = ("PAIR", "STATUS", "AGE", "MSG/S", "GAPS", "RESYNCS", "SUMS", "SEAMS", "SEQUENCE", "EPOCH", "OWNER", "REASON")
 # tried in this order
-_LAYOUTS = (_ALL, _ALL[:-1], (*_ALL[:7], "OWNER"), _ALL[:7], _ALL[:5], _ALL[:2])
+_LAYOUTS = (_ALL, _ALL[:-1], (*_ALL[:8], "OWNER"), (*_ALL[:7], "OWNER"), _ALL[:8], _ALL[:7], _ALL[:5], _ALL[:2])
 
 
 def _pairs(status: FleetStatus, width: int | None) -> list[RenderableType]:
@@ -90,6 +94,7 @@ def _cells(pair: PairStatus) -> dict[str, Text]:
         "GAPS": str(pair.gaps),
         "RESYNCS": str(pair.resyncs),
         "SUMS": str(pair.checksums),
+        "SEAMS": str(pair.seams),
         "SEQUENCE": "-" if pair.sequence is None else str(pair.sequence),
         "EPOCH": shown.epoch(pair.epoch),
         "OWNER": pair.owner or "-",

@@ -14,7 +14,7 @@ class Stop(NamedTuple):
 TOUR: tuple[Stop, ...] = (
     Stop("Words: what everything is about", "fleet", "pair errors clock config keys cell"),
     Stop("A book, and what happens to it", "books", "events decimals book sequence"),
-    Stop("How a book travels", "books", "wire loaded join store live"),
+    Stop("How a book travels", "books", "wire loaded join store reader lanes live"),
     Stop(
         "The protocol itself, a verb a file", "lua",
         "acquire renew release offer publish touch stale trim beat elect write_plan budget",
@@ -26,8 +26,8 @@ TOUR: tuple[Stop, ...] = (
     Stop("Who owns what: leases", "fleet", "lease_states own_thread lease standing hold_states succession assignment evidence"),
     Stop("Who owns what: members", "fleet", "heartbeat election upkeep"),
     Stop("Redis Cluster", "fleet", "cluster_map cluster_commands cluster_routes redis_cluster ordered_cluster"),
-    Stop("Who should own what", "fleet", "plan placement heirs orders plan_store replan serving planner"),
-    Stop("The life of a process", "fleet", "supervisor backoff logs"),
+    Stop("Who should own what", "fleet", "plan placement heirs orders plan_store deafness replan serving planner"),
+    Stop("The life of a process", "fleet", "supervisor backoff logs cancellation"),
     Stop("SQL", "fleet", "sql exact schema daemon_state"),
     Stop("What the fleet is asked to do", "fleet/tasks", "model files store poller"),
     Stop("Feeds: what a venue must answer", "feeds", "venue"),
@@ -45,14 +45,14 @@ TOUR: tuple[Stop, ...] = (
     Stop(
         "Feeds: a connection's life, pure", "feeds",
         "outputs session roster session_pair subscriptions pacer feed_words pair_feed rhythm liveness sampling handover "
-        "quarantine pair_state",
+        "quarantine pair_state hearing",
     ),
-    Stop("Feeds: the shell around it", "feeds", "connection outage rest budgets link instruments market pool samples"),
+    Stop("Feeds: the shell around it", "feeds", "connection outage rest budgets link instruments market pool scout samples"),
     Stop("Feeds: to Redis", "feeds", "source chain warm outbox publisher hold offers ownership role"),
     Stop("Feeds: replay of recordings", "feeds", "recording recorded_venue replay"),
     Stop(
         "Monitor: history", "monitor",
-        "schema rows positions batch group clickhouse stored collector snapshots stats cancellation history role",
+        "schema rows positions batch group clickhouse stored collector snapshots stats history role",
     ),
     Stop(
         "Trader: what may be decided", "trader", "orders money portfolio strategy risk paper",
@@ -76,7 +76,8 @@ TOUR: tuple[Stop, ...] = (
     Stop("Servers from wheels", "ops/embedded", "server process tied redis clickhouse clickhouse_child mariadb errors"),
     Stop(
         "The venue simulator", "ops/simulator",
-        "simulator registry venue wire market ladder window feed faults misbehaviours limits catalogue control __main__",
+        "simulator registry venue wire market ladder window feed faults misbehaviours limits lateness stats catalogue control"
+        " __main__",
     ),
     Stop("The venue simulator: Binance", "ops/simulator/binance", "public rest text listing"),
     Stop("The venue simulator: OKX", "ops/simulator/okx", "public rest text listing"),
@@ -97,8 +98,8 @@ TOUR: tuple[Stop, ...] = (
     ),
     Stop(
         "Chaos: a fleet to be hurt", "ops/chaos",
-        "scenario scale result registry stage fleet ground child markets watcher records chains judgement truth late hurtable "
-        "memory table",
+        "scenario scale result registry stage fleet ground child markets watcher records chains untouched judgement truth late "
+        "hurtable memory table",
     ),
     Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine venues redis failover stored partitions"),
     Stop("Chaos: connections and networks", "ops/chaos", "behaviour door entering proxy proxy_process namespaces listener"),

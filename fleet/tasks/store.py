@@ -20,7 +20,7 @@ _SQL_TABLES: dict[Table, sa.Table] = {"MONITORING": MONITORING, "TRADE": TRADE}
 
 
 class TaskStore:
-    """Tasks of one database. All methods raise Unreachable or SchemaMissing when SQL does not serve."""
+    """Tasks of one database. All methods raise Unreachable or SchemaMissing when SQL does not serve; none waits for ever."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -39,7 +39,7 @@ class TaskStore:
         Raises ConfigError when a task was given an id.
         """
         added: list[Task] = []
-        async with writing(self._engine) as connection:
+        async with writing(self._engine, bounded=True) as connection:
             # two who add the same at once must not both find it missing
             await connection.execute(FLEET.select().with_for_update())
             known: dict[str, Task] = {}
@@ -64,14 +64,14 @@ class TaskStore:
     async def remove(self, table: Table, *ids: int) -> int:
         """Delete rows by id; returns how many there were."""
         target = _SQL_TABLES[table]
-        async with writing(self._engine) as connection:
+        async with writing(self._engine, bounded=True) as connection:
             result = await connection.execute(target.delete().where(target.c.ID.in_(ids)))
         return result.rowcount
 
     async def remove_pair(self, pair: Pair, tables: Iterable[Table] = TABLES) -> int:
         """Delete every row of a pair; returns how many there were."""
         removed = 0
-        async with writing(self._engine) as connection:
+        async with writing(self._engine, bounded=True) as connection:
             for table in tables:
                 target = _SQL_TABLES[table]
                 result = await connection.execute(target.delete().where(*_is_pair(target, pair)))
@@ -81,14 +81,14 @@ class TaskStore:
     async def set_enabled(self, table: Table, number: int, enabled: bool) -> bool:
         """Switch a row on or off; False where there is no such row."""
         target = _SQL_TABLES[table]
-        async with writing(self._engine) as connection:
+        async with writing(self._engine, bounded=True) as connection:
             result = await connection.execute(target.update().where(target.c.ID.in_([number])).values(ENABLED=enabled))
         return result.rowcount == 1
 
     async def _read(self, *, only_active: bool) -> TaskSet:
         tasks: list[Task] = []
         problems: list[Problem] = []
-        async with reading(self._engine) as connection:
+        async with reading(self._engine, bounded=True) as connection:
             for table in TABLES:
                 found = _tasks(table, await _rows(connection, _SQL_TABLES[table], only_active=only_active))
                 tasks += found.tasks

@@ -53,6 +53,7 @@ class Ground:
     redis_settings     lines of redis.conf for the own server
     environ            more settings for every daemon
     mariadb            tasks in a MariaDB of our own; otherwise in a SQLite file
+    history            False: nothing is recorded (there are no `records`), so that a run may last for hours
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Ground:
         redis_settings: Mapping[str, str] | None = None,
         environ: Mapping[str, str] | None = None,
         mariadb: bool = False,
+        history: bool = True,
     ) -> None:
         self.scale = scale
         self.seed = seed
@@ -86,6 +88,7 @@ class Ground:
         self._redis_settings = redis_settings
         self._more = dict(environ or {})
         self._with_mariadb = mariadb
+        self.history = history
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -119,8 +122,9 @@ class Ground:
         exits.push_async_callback(self.redis.aclose)
         self._write_run()
         self.watcher = Watcher(self.redis, self.keys, self.pairs)
-        self.records = Records(self.folder, url, self.keys, self.pairs)
-        await exits.enter_async_context(self.records)
+        if self.history:
+            self.records = Records(self.folder, url, self.keys, self.pairs)
+            await exits.enter_async_context(self.records)
         group = await exits.enter_async_context(asyncio.TaskGroup())
         watching = group.create_task(self.watcher.run(), name="chaos: watcher")
         exits.callback(watching.cancel)
@@ -155,7 +159,7 @@ class Ground:
             **self.venues.environ,
             **self._more,
         }
-        if "evidence_dir" in Settings.model_fields:
+        if self.history and "evidence_dir" in Settings.model_fields:
             found["FLEET_EVIDENCE_DIR"] = str(self.evidence)
         return found
 

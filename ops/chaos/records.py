@@ -46,6 +46,7 @@ class Records:
         self._keys = keys
         self._pairs = tuple(pairs)
         self._by_pair: dict[str, list[Entry]] = defaultdict(list)
+        self._trades: dict[str, list[Entry]] = defaultdict(list)
         self._rounds = 0
         self._exits = AsyncExitStack()
         self._recorder: Recorder
@@ -84,8 +85,8 @@ class Records:
     def _take(self, notes: Sequence[Note]) -> None:
         self._tape.add(notes)
         for note in notes:
-            if isinstance(note, Entry) and note.line == BOOK:
-                self._by_pair[note.label].append(note)
+            if isinstance(note, Entry):
+                (self._by_pair if note.line == BOOK else self._trades)[note.label].append(note)
 
     async def caught_up(self) -> None:
         """Wait until every stream was read to its end of now. Raises Late."""
@@ -95,6 +96,13 @@ class Records:
     def entries(self, pair: Pair, since_ms: float = 0.0) -> list[Entry]:
         """The pair's book line as recorded so far: what Redis took at `since_ms` (its clock) or later."""
         return [entry for entry in self._by_pair[pair.label] if stream_ms(entry.id) >= since_ms]
+
+    def lines(self) -> tuple[dict[str, list[Entry]], dict[str, list[Entry]]]:
+        """Every book line and every trades line as recorded so far, by label."""
+        return (
+            {label: list(entries) for label, entries in self._by_pair.items()},
+            {label: list(entries) for label, entries in self._trades.items()},
+        )
 
     def chain(self, pair: Pair, since_ms: float) -> Chain:
         """What the pair's stream tells since then, by the venue's own numbers."""

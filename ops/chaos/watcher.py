@@ -105,20 +105,35 @@ class Watcher:
         if self._looked_ms is not None:
             self.worst_look_ms = max(self.worst_look_ms, asked_ms - self._looked_ms)
         self._looked_ms = asked_ms
-        groups = [self.pairs] if self._one_call else self._groups
-        answers = [await self._redis.mget([self._keys.lease(pair) for pair in group]) for group in groups]
+        leases = await self._leases()
         leader = await self._redis.get(self._keys.leader())
         now_ms = clock.mono_ms()
-        for group, values in zip(groups, answers, strict=True):
-            for pair, value in zip(group, values, strict=True):
-                token, holder = _split(value)
-                told = self.holdings[pair]
-                if not told or (told[-1].holder, told[-1].token) != (holder, token):
-                    told.append(Holding(now_ms, holder, token))
+        for pair, (token, holder) in leases.items():
+            told = self.holdings[pair]
+            if not told or (told[-1].holder, told[-1].token) != (holder, token):
+                told.append(Holding(now_ms, holder, token))
         self.owners_asked_ms = asked_ms
         term, member = _split(leader)
         if not self.leadings or (self.leadings[-1].leader, self.leadings[-1].term) != (member, term):
             self.leadings.append(Leading(now_ms, member, term))
+
+    async def _leases(self) -> dict[Pair, tuple[int, str | None]]:
+        groups = [self.pairs] if self._one_call else self._groups
+        answers = [await self._redis.mget([self._keys.lease(pair) for pair in group]) for group in groups]
+        return {
+            pair: _split(value)
+            for group, values in zip(groups, answers, strict=True)
+            for pair, value in zip(group, values, strict=True)
+        }
+
+    async def held_by(self, holder: str) -> dict[Pair, int]:
+        """The pairs whose leases name it now, with their tokens: asked for now, not remembered.
+
+        Of one that has ended before the call, this is what it held at its end, until the leases run out. Raises what Redis
+        raises.
+        """
+        await self._leases()  # what it sent last was there to be read before this came: the next answer is behind it
+        return {pair: token for pair, (token, held_by) in (await self._leases()).items() if held_by == holder}
 
     async def _look_at_books(self) -> None:
         asked_ms = clock.mono_ms()

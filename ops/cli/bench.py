@@ -1,5 +1,6 @@
 """`fleet bench`: measure."""
 
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,20 +72,41 @@ def bench(
 
         _print(plan(daemons, planned_pairs), as_json=as_json)
         return
-    _ingest(pairs, messages, load_port, redis, as_json=as_json)
+    raise typer.Exit(_ingest(pairs, messages, load_port, redis, as_json=as_json))
 
 
-def _ingest(pairs: int, messages: int, load_port: int | None, redis: str | None, *, as_json: bool) -> None:
+def _ingest(pairs: int, messages: int, load_port: int | None, redis: str | None, *, as_json: bool) -> int:
+    """The exit code."""
     from ops.bench.ingest import ingest
 
     figures: dict[str, Any] = {}
 
-    async def measure() -> int:
+    async def measure() -> None:
         figures.update(await ingest(pairs, messages, load_port, redis))
-        return 0
 
-    on_uvloop(measure())
+    if broken_off := on_uvloop(_in_order(measure())):
+        return broken_off
     _print(figures, as_json=as_json)
+    return 0
+
+
+async def _in_order(measuring: Coroutine[Any, Any, None]) -> int:
+    """0, or 128 + the signal that broke it off. Children and scratch files of ours are gone in either case."""
+    import asyncio
+
+    from ops.interruption import Interruption
+
+    with Interruption() as interruption:
+        try:
+            await measuring
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if interruption.number is None or task is None:
+                raise
+            task.uncancel()
+            output.note(f"broken off by {interruption.number.name}; everything that was started has ended")
+            return 128 + interruption.number
+    return 0
 
 
 def _print(figures: dict[str, Any], *, as_json: bool) -> None:
@@ -105,11 +127,11 @@ def _recovery(places: list[tuple[str, str]], runs: int, *, as_json: bool) -> int
 
     measured: list[MarketFigures] = []
 
-    async def measure() -> int:
+    async def measure() -> None:
         measured.extend(await recovery(places, runs, _tell))
-        return 0
 
-    on_uvloop(measure())
+    if broken_off := on_uvloop(_in_order(measure())):
+        return broken_off
     if as_json:
         output.print_json({**report(runs, RATE, measured), "machine": machine()})
     else:

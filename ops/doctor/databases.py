@@ -53,7 +53,7 @@ async def _guarded(name: str, check: Callable[[AsyncEngine], Awaitable[Check]], 
 
 async def _sql_version(engine: AsyncEngine) -> str:
     version = sa.func.sqlite_version() if sql.is_sqlite(engine) else sa.func.version()
-    async with sql.reading(engine) as connection:
+    async with sql.reading(engine, bounded=True) as connection:
         return str(await connection.scalar(sa.select(version)))
 
 
@@ -73,7 +73,7 @@ def _sql_server(engine: AsyncEngine, version: str) -> Check:
 
 
 async def _sql_schema(engine: AsyncEngine) -> Check:
-    async with sql.reading(engine) as connection:
+    async with sql.reading(engine, bounded=True) as connection:
         lacking = await connection.run_sync(_lacking)
     if lacking:
         return fail("sql schema", f"missing: {', '.join(lacking)}", "run `fleet init`")
@@ -95,7 +95,7 @@ def _lacking(connection: sa.Connection) -> list[str]:
 
 async def _sql_rights(engine: AsyncEngine) -> Check:
     """Statements that touch no row; the server checks the rights all the same."""
-    async with sql.writing(engine) as connection:
+    async with sql.writing(engine, bounded=True) as connection:
         for table in (MONITORING, TRADE):
             await connection.execute(table.update().where(sa.false()).values(ENABLED=True))
             await connection.execute(table.delete().where(sa.false()))
@@ -107,7 +107,7 @@ async def _sql_rights(engine: AsyncEngine) -> Check:
 
 async def _sql_clock(engine: AsyncEngine, wall_ms: clock.WallMs, mono_ms: clock.MonoMs) -> Check:
     sent_wall, sent = wall_ms(), mono_ms()
-    async with sql.reading(engine) as connection:
+    async with sql.reading(engine, bounded=True) as connection:
         server_ms = int(await connection.scalar(sa.select(database_ms(engine))) or 0)
     skew = server_ms - (sent_wall + (mono_ms() - sent) / 2)
     return by_limits(

@@ -9,7 +9,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import msgspec
@@ -19,8 +19,10 @@ from fleet.errors import ConfigError
 from ops.simulator.catalogue import Listing
 from ops.simulator.faults import ANY_PAIR, Faults, Misbehaviour
 from ops.simulator.feed import Feed, Stream
+from ops.simulator.lateness import Lateness
 from ops.simulator.market import HalfStep, SimulatedInstrument
 from ops.simulator.misbehaviours import misbehave
+from ops.simulator.stats import Stats
 from ops.simulator.window import Delta
 from ops.simulator.wire import Opcode, Peer, Request, Response, text_frame
 
@@ -42,22 +44,6 @@ class Timing:
     lifetime_ms: float = 0
     idle_ms: float = 0
     keepalive_ms: float = 0
-
-
-@dataclass(slots=True)
-class Stats:
-    """What happened on one venue-market since the start."""
-
-    connects: int = 0
-    connects_refused: int = 0
-    open: int = 0
-    messages_sent: int = 0
-    messages_received: int = 0
-    pings_sent: int = 0
-    pongs_received: int = 0
-    requests: dict[str, int] = field(default_factory=dict)  # REST, by HTTP status
-    limit_breaches: dict[str, int] = field(default_factory=dict)  # by what was broken
-    snapshots: int = 0
 
 
 class Venue(ABC):
@@ -91,6 +77,7 @@ class Venue(ABC):
         self.mono_ms = mono_ms
         self.faults = Faults()
         self.stats = Stats()
+        self.lateness = Lateness()
         self.requests: deque[tuple[int, str, int]] = deque(maxlen=_REMEMBERED)  # (Unix ms, what, HTTP status; 0: cut)
         self.peers: set[Peer] = set()
         self.frozen = False
@@ -152,6 +139,7 @@ class Venue(ABC):
     def pump(self, now_ms: float) -> None:
         """Move the markets whose turn it is and send what that gives. `now_ms` is monotonic."""
         self._turn += 1
+        self.lateness.turned(now_ms)
         interval, phase = divmod(self._turn, _PHASES)
         for feed in self._feeds.values():
             if self.frozen or not feed.listing.trading:
@@ -292,7 +280,7 @@ class Venue(ABC):
 
     def breach(self, what: str) -> None:
         """Count a broken limit."""
-        self.stats.limit_breaches[what] = self.stats.limit_breaches.get(what, 0) + 1
+        self.stats.breached(what, late=self.lateness.late(self.mono_ms()))
 
     def reply(self, peer: Peer, message: Any) -> None:
         """Send a JSON message to one client, behind what is queued for it."""

@@ -29,6 +29,7 @@ SORTS: dict[str, Callable[[PairStatus], Any]] = {
     "gaps": lambda pair: (-pair.gaps, pair.key),
     "resyncs": lambda pair: (-pair.resyncs, pair.key),
     "checksums": lambda pair: (-pair.checksums, pair.key),
+    "seams": lambda pair: (-pair.seams, pair.key),
 }
 
 

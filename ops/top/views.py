@@ -143,7 +143,7 @@ def _member_cells(member: MemberStatus, number: int, leads: bool, width: int) ->
     return [
         f"{number}" + ("*" if leads else ""),
         member.id if width >= WIDE else shown.member(member.id),
-        " ".join(member.roles),
+        Text(f"deaf to {len(member.deaf)}", style="bold red") if member.deaf else " ".join(member.roles),
         str(member.pairs),
         shown.rate(member.rate),
         Text(shown.age(member.loop_stall_ms), style="bold red" if stalled else ""),
@@ -173,9 +173,11 @@ _STATUS_WIDE, _STATUS = _Column("STATUS", "trouble", 10, right=False), _Column("
 _EPOCH_WIDE, _EPOCH = _Column("EPOCH", "epoch", 13), _Column("EPOCH", "epoch", 5)
 _AGE, _RATE, _GAPS = _Column("AGE", "age", 5), _Column("MSG/S", "rate", 5), _Column("GAPS", "gaps", 4)
 _RESYNCS, _SUMS = _Column("RESYN", "resyncs", 5), _Column("SUMS", "checksums", 4)
+_SEAMS = _Column("SEAMS", "seams", 5)
 _BEST_WIDE, _BEST = (_Column("BID", "", 12), _Column("ASK", "", 12)), (_Column("BID", "", 10), _Column("ASK", "", 10))
 # What gives way where names of pairs are long, in this order: a name is cut last, everything else is told elsewhere too.
 _WIDE_LAYOUTS = (
+    (_OWNER_WIDE, _EPOCH_WIDE, _STATUS_WIDE, _AGE, _RATE, _GAPS, _RESYNCS, _SUMS, _SEAMS, *_BEST_WIDE),
     (_OWNER_WIDE, _EPOCH_WIDE, _STATUS_WIDE, _AGE, _RATE, _GAPS, _RESYNCS, _SUMS, *_BEST_WIDE),
     (_OWNER_WIDE, _EPOCH_WIDE, _STATUS_WIDE, _AGE, _RATE, _GAPS, *_BEST_WIDE),
     (_OWNER_WIDE, _STATUS_WIDE, _AGE, _RATE, _GAPS, _RESYNCS, _SUMS, *_BEST_WIDE),
@@ -232,6 +234,7 @@ def _pair_cells(pair: PairStatus, numbers: dict[str, int]) -> dict[_Column, Rend
         _GAPS: _counter(pair.gaps),
         _RESYNCS: _counter(pair.resyncs),
         _SUMS: _counter(pair.checksums),
+        _SEAMS: Text(shown.count(pair.seams)),
         **dict(zip(_BEST_WIDE, best, strict=True)),
         **dict(zip(_BEST, best, strict=True)),
     }
@@ -259,7 +262,7 @@ def _selected_words(pair: PairStatus, row: int, rows: int, width: int) -> list[s
 
 
 def _trouble_counts(pair: PairStatus) -> tuple[tuple[str, int], ...]:
-    return (("gaps", pair.gaps), ("resyncs", pair.resyncs), ("wrong checksums", pair.checksums))
+    return (("gaps", pair.gaps), ("resyncs", pair.resyncs), ("wrong checksums", pair.checksums), ("seams", pair.seams))
 
 
 def _last_line(state: State, words: str) -> RenderableType:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
-from books import live
+from books import lanes, reader
 from books.events import Delta, Snapshot
 from books.join import Status
 from books.live import Followed, follow
@@ -86,8 +86,8 @@ async def test_books_are_stale_while_redis_stands_still_and_live_again_without_a
 
 
 async def test_staleness_is_told_within_a_second():
-    assert live.STALE_S + live.LATE_S < 1.0 <= live.SILENT_S
-    assert live.BLOCK_MS < live.STALE_S * 1000 / 2, "a stream without entries is no silence"
+    assert lanes.STALE_S + lanes.LATE_S < 1.0 <= lanes.SILENT_S
+    assert reader.BLOCK_MS < lanes.STALE_S * 1000 / 2, "a stream without entries is no silence"
 
 
 async def test_an_owner_that_died_while_redis_stood_still_leaves_its_books_stale(own_redis: OwnRedis):
@@ -141,7 +141,7 @@ async def test_a_broken_connection_is_told_at_once_and_never_hammered(own_redis:
 
 async def test_a_held_up_reader_does_not_take_its_own_delay_for_an_outage(redis_url: str):
     clock = itertools.count(0, 10)
-    question: live._Question[str]
+    question: lanes.Question[str]
     answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def asked() -> str:
@@ -150,7 +150,7 @@ async def test_a_held_up_reader_does_not_take_its_own_delay_for_an_outage(redis_
             await asyncio.sleep(0)
         return came
 
-    question = live._Question(asked(), lambda: float(next(clock)))
+    question = lanes.Question(asked(), lambda: float(next(clock)))
     hold: Callable[[], None] = lambda: (_busy(0.1), answer.set_result("came"))  # noqa: E731
     asyncio.get_running_loop().call_later(0.01, hold)  # the answer is there, and so is the end of our patience
     assert await question.answered(0.05)

@@ -2,7 +2,7 @@
 
 import random
 
-from feeds.liveness import DEAD_MS, PATIENCE_MS, PROBE_MS, PROVED_MS, Health, Liveness
+from feeds.liveness import ANSWER_MS, DEAD_MS, PATIENCE_MS, PROBE_MS, PROVED_MS, Health, Liveness
 from feeds.venue import Keepalive
 
 
@@ -12,11 +12,52 @@ def opened(keepalive: Keepalive | None = None, lifetime_ms: int | None = None) -
     return liveness
 
 
-def test_a_quiet_connection_is_probed_once_per_idle_time():
+def test_a_quiet_connection_is_probed_and_while_an_answer_is_missing_not_again():
     liveness = opened()
-    health = [liveness.health(float(ms)) for ms in range(0, int(2.5 * PROBE_MS), 100)]
-    assert health.count(Health.PROBE) == 2
+    health = [liveness.health(float(ms)) for ms in range(0, int(PROBE_MS + ANSWER_MS) + 1, 100)]
+    assert health.count(Health.PROBE) == 1
     assert Health.DEAD not in health
+
+
+def test_a_missing_answer_is_the_proof_of_death():
+    liveness = opened()
+    assert liveness.health(PROBE_MS) is Health.PROBE
+    assert liveness.health(PROBE_MS + ANSWER_MS) is Health.FINE
+    assert liveness.health(PROBE_MS + ANSWER_MS + 1) is Health.DEAD
+
+
+def test_an_answer_ends_the_waiting_and_the_next_silence_is_probed_anew():
+    liveness = opened()
+    assert liveness.health(PROBE_MS) is Health.PROBE
+    liveness.heard_ms = PROBE_MS + 50.0
+    assert liveness.health(PROBE_MS + 100.0) is Health.FINE
+    assert liveness.health(2 * PROBE_MS + 49.0) is Health.FINE
+    assert liveness.health(2 * PROBE_MS + 50.0) is Health.PROBE
+    assert liveness.health(2 * PROBE_MS + 50.0 + ANSWER_MS + 1) is Health.DEAD
+
+
+def test_a_quiet_market_that_answers_its_probes_is_never_called_dead():
+    liveness = opened()
+    seen = set()
+    for ms in range(0, 86_400_000, 200):
+        health = liveness.health(float(ms))
+        seen.add(health)
+        if health is Health.PROBE:
+            liveness.heard_ms = ms + ANSWER_MS - 200.0  # the slowest answer that is one
+    assert seen == {Health.FINE, Health.PROBE}
+
+
+def test_a_text_that_the_venue_counts_is_a_probe_too():
+    liveness = opened(Keepalive("ping", 5_000, 20_000, every_ms=5_000, probe=False))
+    liveness.heard_ms = 4_900.0
+    assert liveness.health(5_000.0) is Health.PROBE
+    assert liveness.health(5_000.0 + ANSWER_MS) is Health.FINE
+    assert liveness.health(5_000.0 + ANSWER_MS + 1) is Health.DEAD
+
+
+def test_who_must_not_be_probed_is_dead_by_silence_alone():
+    liveness = opened(Keepalive(None, 15_000, 15_000, probe=False))
+    assert [liveness.health(ms) for ms in (15_000.0, 15_001.0)] == [Health.FINE, Health.DEAD]
 
 
 def test_the_venues_own_shorter_times_win():

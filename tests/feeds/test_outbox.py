@@ -1,5 +1,6 @@
 """A pair's line of events: what is sent, what is kept, and how it goes on after an unclear answer."""
 
+import msgspec
 import pytest
 
 from books.book import Book
@@ -238,6 +239,12 @@ def test_trades_have_a_line_of_their_own_and_no_book() -> None:
     assert kinds(batch) == ["trade"]
     assert batch is not None
     assert (batch.n, batch.fields, batch.levels) == (40, [], None)
+
+
+def test_a_seam_of_our_own_connections_is_counted(live: Line) -> None:
+    live.add(msgspec.structs.replace(snapshot(11), reason=SnapshotReason.SEAM), delta(12))
+    assert kinds(live.take()) == ["snapshot", "delta"]
+    assert live.outbox.seams == 1
 
 
 def test_a_closed_line_forgets_what_waits(live: Line) -> None:

@@ -177,3 +177,33 @@ async def test_an_operator_turns_venues_on_and_off(wait_until, reason, enabled, 
         assert refused == {}
     else:
         assert refused[pair].startswith(said)
+
+
+async def test_a_venue_is_knocked_at_where_there_are_no_pairs_and_only_its_own_answer_counts(wait_until):
+    async with running([("okx", "spot"), ("htx", "futures")]) as run:
+        assert await run.pool.knock("okx:spot")
+        assert await run.pool.knock("htx:futures")
+        assert {name.rpartition(":")[2] for name in run.budget.spent} == {"rest"}
+        run.simulator.venue("okx", "spot").misbehave("refuse", hard=True)
+        assert not await run.pool.knock("okx:spot")
+        assert await run.pool.knock("htx:futures")
+        run.simulator.venue("htx", "futures").misbehave("refuse")  # 503 from whatever stands before it
+        assert not await run.pool.knock("htx:futures")
+        assert not await run.pool.knock("nowhere:spot")
+        assert run.pool.hears() == {}  # nothing was subscribed
+
+
+async def test_a_market_is_heard_until_its_last_connection_has_failed(wait_until):
+    pair = Pair("okx", "spot", "BTC/USDT")
+    async with running([("okx", "spot")]) as run:
+        run.pool.subscribe(pair, "50", BOOK)
+        await wait_until(lambda: run.is_live(pair), "live")
+        assert run.pool.hears() == {"okx:spot": True}
+        venue = run.simulator.venue("okx", "spot")
+        venue.misbehave("refuse", hard=True)
+        venue.misbehave("close_all", hard=True)
+        await wait_until(lambda: run.pool.hears() == {"okx:spot": False}, "deaf")
+        venue.behave("refuse")
+        await wait_until(lambda: run.pool.hears() == {"okx:spot": True}, "heard again")
+        run.pool.unsubscribe(pair)
+        assert run.pool.hears() == {"okx:spot": None}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from books.book import Book
 from books.events import Delta, Event, Reset, ResetReason, Snapshot, SnapshotReason
-from books.live import Reader
+from books.reader import Reader
 from books.store import load_book
 from feeds import outbox as outbox_module
 from feeds.outbox import Batch, Outbox, Phase

@@ -116,7 +116,7 @@ async def test_pairs_become_live_and_go_with_their_tasks(daemon, redis, wait_unt
     await wait_until(lambda: daemon.role.rate > 0, "a measured rate")
     states = daemon.role.pair_states()
     assert {label: state["state"] for label, state in states.items()} == {BTC.label: "live", ETH.label: "live"}
-    assert states[BTC.label].keys() == {"role", "rate", "gaps", "resyncs", "checksums", "state", "reason"}
+    assert states[BTC.label].keys() == {"role", "rate", "gaps", "resyncs", "checksums", "seams", "state", "reason"}
     daemon.tasks.ask(ETH)
     await wait_until(lambda: BTC not in daemon.role.ownership.owned, "the end of a pair")
     assert await redis.exists(daemon.keys.lease(BTC)) == 0

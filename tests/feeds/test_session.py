@@ -342,12 +342,12 @@ def test_a_closed_connection_resets_what_was_live_and_the_next_subscribes_everyt
 
 def test_a_quiet_connection_is_probed_and_a_dead_one_given_up(driver):
     driver.live()
-    driver.tick(5_000, hears=False)
+    driver.tick(3_000, hears=False)
     assert [send.text for send in driver.of(Send)] == ["ping"]
-    driver.tick(14_000, hears=False)
+    driver.tick(6_000, hears=False)
     assert driver.of(Reconnect) == []
-    driver.tick(1_200, hears=False)
-    assert driver.of(Reconnect)[0].reason.startswith("nothing heard for 20.")
+    driver.tick(400, hears=False)
+    assert driver.of(Reconnect)[0].reason.startswith("nothing heard for 9.")
 
 
 def test_where_the_server_pings_we_probe_with_a_control_frame(driver):

@@ -229,6 +229,43 @@ def test_a_daemon_that_goes_moves_what_it_had_and_nothing_else(count: int, wante
 
 
 @PROPERTY
+@given(st.integers(2, 12), st.integers(1, 300), st.integers(0, 11), st.booleans(), st.sampled_from([1, 2, 1000]))
+def test_a_replacement_of_a_dead_daemon_gets_its_share_and_between_survivors_next_to_nothing_moves(
+    count: int, wanted: int, which: int, listed: bool, every: int
+) -> None:
+    """`listed`: its successor has joined and is planned for before the dead one's last beat has run out; every so many-th of the
+    moves has been made by then."""
+    pairs = pairs_of(wanted)
+    *survivors, new = members_of(count + 1)
+    before = make_plan(survivors, pairs, {}, {})
+    dead = survivors.pop(which % count)
+    serving, moves = owners(before), list[tuple[str, str]]()
+
+    def carried_out(plan: Plan, every: int = 1) -> None:
+        """As members do without a leader: heirs take what the dead one had, and what is planned elsewhere is handed over."""
+        for number, (label, order) in enumerate(plan.orders.items()):
+            if serving[label] == dead.id:
+                serving[label] = next(name for name in order if name != dead.id)
+            elif order[0] not in (dead.id, serving[label]) and number % every == 0:
+                moves.append((serving[label], order[0]))
+                serving[label] = order[0]
+
+    if listed:
+        first = make_plan([*survivors, dead, new], pairs, dict(serving), before.orders)
+        carried_out(first, every)
+        last = make_plan([*survivors, new], pairs, dict(serving), first.orders, balance=False)
+    else:  # leases run out before the record does
+        carried_out(before)
+        last = make_plan([*survivors, new], pairs, dict(serving), before.orders)
+    carried_out(last)
+    ideal, share = math.ceil(wanted / count), wanted / (count + listed)
+    assert sum(to != new.id for _, to in moves) <= 0.1 * ideal + 1, "heirs' pieces are even to a tenth and a pair"
+    assert len(moves) <= 1.1 * ideal + 1
+    assert list(serving.values()).count(new.id) >= math.floor(0.9 * share) - 1
+    assert serving == owners(last)  # and it ends: the dead one has nothing, nobody is to hand anything over
+
+
+@PROPERTY
 @given(st.integers(3, 20), st.lists(rates, min_size=1, max_size=120), st.integers(1, 4))
 def test_a_crash_burdens_no_heir_twice_over(count: int, rates: list[float], hosts: int) -> None:
     """An heir inherits at most its piece of a tenth more, and a pair: an even share, half of it where only one is elsewhere."""

@@ -454,3 +454,51 @@ async def test_a_fleet_that_starts_is_shared_out_also_if_one_has_claimed_it_all(
     assert await fleet.look(planner, 1500.0) is Cause.FIRST
     found = await owners(fleet)
     assert min(map(list(found.values()).count, (A, B))) >= 9
+
+
+async def test_the_pairs_of_a_venue_go_to_whoever_shows_that_it_reaches_it(fleet: PlannedFleet) -> None:
+    fleet.want(12)
+    await fleet.join(A, B, C)
+    planner = fleet.planner(A)
+    await fleet.first_plan(planner)
+    await serve_as_planned(fleet, A, B, C)
+    before = await owners(fleet)
+    group = "okx:spot"
+    await fleet.join(B, deaf={group: 600_000})
+    await serve_as_planned(fleet, B)
+    assert await fleet.look(planner, 3000.0) is None  # nobody says that it hears the venue: it may be away
+    await fleet.join(C, reached=(group,))
+    await serve_as_planned(fleet, C)
+    assert await fleet.look(planner, 3000.0) is Cause.DEAF
+    after = await orders(fleet)
+    assert {order[0] for label, order in after.items() if before[label] == B} <= {A, C}
+    assert {label: order[0] for label, order in after.items() if before[label] != B} == {
+        label: owner for label, owner in before.items() if owner != B
+    }
+    moves = await read_moves(fleet.redis, fleet.keys)
+    assert {(move.from_, move.why) for move in moves} == {(B, f"{B} does not reach okx spot, others do")}
+    await serve_as_planned(fleet, A, B, C)
+    await fleet.join(B, deaf={})
+    await serve_as_planned(fleet, B)
+    assert await fleet.look(planner, 3000.0) is None
+    await fleet.join(A, B, C)
+    await serve_as_planned(fleet, A, B, C)
+    assert await owners(fleet) == {label: order[0] for label, order in after.items()}  # nothing has moved back
+    assert await fleet.look(planner, 100_000.0) is Cause.UNEVEN
+    assert B in (await owners(fleet)).values()
+
+
+async def test_a_live_book_is_evidence_that_its_venue_is_heard(fleet: PlannedFleet) -> None:
+    fleet.want(12)
+    await fleet.join(A, B)
+    planner = fleet.planner(A)
+    await fleet.first_plan(planner)
+    await serve_as_planned(fleet, A, B)
+    await fleet.join(B, deaf={"okx:spot": 600_000})
+    await serve_as_planned(fleet, B)
+    mine = {label: 5.0 for label, owner in (await owners(fleet)).items() if owner == A}
+    await fleet.serve(A, mine, state="syncing")
+    assert await fleet.look(planner, 3000.0) is None
+    await fleet.serve(A, mine, state="live")
+    assert await fleet.look(planner, 3000.0) is Cause.DEAF
+    assert set((await owners(fleet)).values()) == {A}

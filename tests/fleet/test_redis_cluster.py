@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from books.live import Reader
+from books.reader import Reader
 from books.store import load_book
 from fleet import cluster_routes, scripts
 from fleet.config import Settings
@@ -174,7 +174,7 @@ async def test_a_killed_primary_costs_its_own_pairs_alone_until_its_replica_serv
         killed = cluster.node_of(fleet.keys.tail(fleet.keys.shard(PAIRS[0])))
         lost = [pair for pair in PAIRS if cluster.node_of(fleet.keys.book(pair)) is killed]
         kept = [pair for pair in PAIRS if pair not in lost]
-        await wait_until(lambda: _replicated(cluster), "replicas that have all")
+        await cluster.replicated()
         await killed.kill()
         ordered = fleet._connection
         await wait_until(lambda: not ordered.connected, "the break to be seen")
@@ -202,18 +202,6 @@ async def test_a_killed_primary_costs_its_own_pairs_alone_until_its_replica_serv
         assert found.bids["64000"] == "12"
         assert found.sequence == 8
         assert ordered.connected
-
-
-async def _replicated(cluster: RedisCluster) -> bool:
-    for node in cluster.running:
-        info = await ask(node, "INFO", "replication")
-        if (
-            info["role"] == "master"
-            and info["connected_slaves"]
-            and info["slave0"]["offset"] != info["master_repl_offset"]
-        ):
-            return False
-    return True
 
 
 async def test_a_primary_that_gives_way_in_peace_is_a_break_too(own_cluster) -> None:

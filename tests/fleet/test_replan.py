@@ -47,6 +47,8 @@ def test_a_new_leader_plans_once() -> None:
         (seen(A, B._replace(quiet=True)), Cause.GONE),
         (seen(A, B._replace(capacity=5)), Cause.GONE),
         (seen(A, B._replace(plans=0)), Cause.GONE),
+        (seen(A, B._replace(deaf=("x:y",))), Cause.DEAF),
+        (seen(A, B._replace(deaf=("x:y",), quiet=True)), Cause.GONE),
         (seen(A, B._replace(capacity=20)), Cause.JOINED),
         (seen(A, B, A._replace(id="c")), Cause.JOINED),
         (seen(A, A._replace(id="c")), Cause.JOINED),
@@ -58,6 +60,16 @@ def test_a_new_leader_plans_once() -> None:
 )
 def test_what_has_changed_says_why(now: Seen, cause: Cause) -> None:
     assert after_a_plan().due(now, 1.0) is cause
+
+
+def test_that_a_venue_is_reached_again_is_no_cause_and_that_it_is_not_once_more_is_one() -> None:
+    replanning = after_a_plan()
+    deaf = seen(A, B._replace(deaf=("x:y",)))
+    assert replanning.due(deaf, 1.0) is Cause.DEAF
+    replanning.planned(deaf, Cause.DEAF, 1.0)
+    assert replanning.due(deaf, 2.0) is None
+    assert replanning.due(seen(A, B), 3.0) is None
+    assert replanning.due(deaf, 4.0) is Cause.DEAF
 
 
 def test_only_joining_asking_and_uneven_loads_move_what_has_a_home() -> None:

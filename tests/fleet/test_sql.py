@@ -1,6 +1,7 @@
 """Connections, transactions and errors of SQL, on a real MariaDB and on SQLite."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,24 @@ async def test_a_sqlite_connection_that_ends_in_the_middle_of_a_transaction_leav
         await other.execute(MONITORING.delete())
     del cursor
     await target.dispose()
+
+
+@pytest.mark.parametrize("how", [reading, writing])
+async def test_a_cancellation_that_the_client_forgot_is_raised(any_engine, how) -> None:
+    """On Python 3.11 one of fifty is dropped between SQLAlchemy and aiomysql: who lost a lease would work on."""
+    went_on = asyncio.Event()
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        async with how(any_engine):
+            begun.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        went_on.set()
+
+    task = asyncio.get_running_loop().create_task(work())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not went_on.is_set()

@@ -21,7 +21,7 @@ async def test_members_leader_and_live_pairs_are_seen(fleet_in_redis):
     token = await fleet.make_live(BTC, holder=one)
     term = await fleet.lead(other)
     await fleet.beat(
-        one, {BTC.label: {"rate": 12.5, "gaps": 2, "resyncs": 1, "reason": None, "state": "live"}}, pairs=1
+        one, {BTC.label: {"rate": 12.5, "gaps": 2, "resyncs": 1, "seams": 3, "reason": None, "state": "live"}}, pairs=1
     )
     await fleet.beat(other)
     status = await observe(fleet)
@@ -31,9 +31,18 @@ async def test_members_leader_and_live_pairs_are_seen(fleet_in_redis):
     assert 0 <= status.members[0].beat_age_ms < 10_000
     [pair] = status.pairs
     assert (pair.key, pair.owner, pair.epoch, pair.status) == (BTC, one, token, "live")
-    assert (pair.sequence, pair.rate, pair.gaps, pair.resyncs) == (7, 12.5, 2, 1)
+    assert (pair.sequence, pair.rate, pair.gaps, pair.resyncs, pair.seams) == (7, 12.5, 2, 1, 3)
+    assert status.to_json()["pairs"][0]["seams"] == 3
     assert (pair.best_bid, pair.best_ask) == ("65000", "65000.1")
     assert 0 <= pair.age_ms < 10_000
+
+
+async def test_a_daemon_of_an_older_version_counts_no_seams(fleet_in_redis):
+    fleet = fleet_in_redis
+    await fleet.make_live(BTC)
+    await fleet.beat(fleet.members[0], {BTC.label: {"rate": 1.0, "gaps": 2, "resyncs": 1, "state": "live"}})
+    [pair] = (await observe(fleet)).pairs
+    assert (pair.gaps, pair.seams) == (2, 0)
 
 
 async def test_a_dead_owners_pair_is_stale_although_its_hash_says_live(fleet_in_redis):

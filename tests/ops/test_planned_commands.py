@@ -114,6 +114,7 @@ async def test_a_rebalance_is_planned_by_the_leader_and_explain_says_why_a_pair_
     assert [each["rank"] for each in found["candidates"]] == [0, 1]
     assert found["candidates"][0]["role"] == "owner"
     assert found["candidates"][0]["load"] > 0
+    assert found["candidates"][0]["seams"] == 0
     assert any("the plan wants it there" in line for line in found["why"])
     text = await fleet.command("explain", *BTC)
     assert text.code == 0

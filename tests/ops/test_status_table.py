@@ -60,7 +60,24 @@ def test_what_went_wrong_is_counted_in_every_width():
         assert [text for text in line.split() if text in {"11", "22", "33"}] == ["11", "22", "33"]
 
 
+def test_seams_are_counted_where_there_is_room():
+    found = msgspec.structs.replace(status(), pairs=(pair(*LONG, gaps=11, resyncs=22, checksums=33, seams=44),))
+    for width in (120, None):
+        head, line = [row for row in drawn(found, width).splitlines() if row.startswith(("PAIR", LONG[0]))]
+        assert line[: head.index("SEAMS") + len("SEAMS")].endswith(" 44")
+    assert "SEAMS" not in drawn(found, 80)
+
+
 def test_of_many_pairs_with_one_reason_the_first_are_named():
     alike = tuple(pair("okx", "spot", f"C{number}/USDT", reason="halted") for number in range(30))
     text = " ".join(drawn(msgspec.structs.replace(status(), pairs=alike), 80).split())
     assert "okx spot C15/USDT and 22 more: halted" in text
+
+
+def test_who_does_not_reach_a_venue_is_named_with_it():
+    deaf = msgspec.structs.replace(member(1), deaf={"okx:futures": 34_000, "binance:spot": 12_000})
+    found = msgspec.structs.replace(status(), members=(deaf, member(2)))
+    for width in (80, None):
+        text = " ".join(drawn(found, width).split())
+        assert f"{deaf.id} has not reached binance spot for 12s, okx futures for 34s" in text
+    assert "has not reached" not in drawn(status())

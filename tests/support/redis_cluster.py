@@ -93,6 +93,21 @@ class RedisCluster:
         """Wait until every running node calls the cluster ok and all name the same owners of all slots."""
         await wait_until(self._agreed, "a cluster that is ok and of one mind", timeout_s, poll_s=0.02)
 
+    async def replicated(self) -> None:
+        """Wait until every running primary's replicas have all that it has."""
+        await wait_until(self._in_step, "replicas that have all", READY_S, poll_s=0.02)
+
+    async def _in_step(self) -> bool:
+        for node in self.running:
+            info = await ask(node, "INFO", "replication")
+            if (
+                info["role"] == "master"
+                and info["connected_slaves"]
+                and info["slave0"]["offset"] != info["master_repl_offset"]
+            ):
+                return False
+        return True
+
     async def move_slot(self, key: str, to: EmbeddedRedis) -> None:
         """The slot of `key` goes to another primary, as redis-cli --cluster reshard does it."""
         async with MovingSlot(self, key, to) as moving:

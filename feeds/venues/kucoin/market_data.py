@@ -237,9 +237,9 @@ class Kucoin(Venue):
         rest_weight_per_minute=kucoin_rest.REST_WEIGHT_PER_MINUTE,
         rest_window_ms=kucoin_rest.REST_WINDOW_MS,
     )
-    # Section 3: the client pings, whatever comes; every 8 s, since a connection is only proved alive by what it says and quiet
+    # Section 3: the client pings, whatever comes; every 5 s, since a connection is only proved alive by what it says and quiet
     # books say nothing. No probe beside it: more than one ping a second gets the socket dropped.
-    keepalive = Keepalive(text=PING, idle_ms=8_000, dead_ms=20_000, every_ms=8_000, probe=False)
+    keepalive = Keepalive(text=PING, idle_ms=5_000, dead_ms=20_000, every_ms=5_000, probe=False)
     sequence_comparable = True  # one numbering per symbol, on every socket and in REST (section 5.1)
     traits = Traits(greets=True)
 

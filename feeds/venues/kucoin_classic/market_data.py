@@ -182,9 +182,9 @@ class KucoinClassic(Venue):
         rest_weight_per_minute=kucoin_rest.REST_WEIGHT_PER_MINUTE,
         rest_window_ms=kucoin_rest.REST_WINDOW_MS,
     )
-    # Section 3: the server counts our texts and closes after 60 s without one, whatever it sends itself. Every 8 s, since a
+    # Section 3: the server counts our texts and closes after 60 s without one, whatever it sends itself. Every 5 s, since a
     # connection is only proved alive by what it says and quiet pairs say nothing; no probe is needed beside it.
-    keepalive = Keepalive(text=PING, idle_ms=8_000, dead_ms=20_000, every_ms=8_000, probe=False)
+    keepalive = Keepalive(text=PING, idle_ms=5_000, dead_ms=20_000, every_ms=5_000, probe=False)
     sequence_comparable = True  # one numbering per symbol, on every socket and in REST (section 5)
     traits = Traits(greets=True)
 

@@ -28,6 +28,7 @@ GROWTH_PERCENT = 1.0  # an hour
 GROWTH_MEANS_S = 1800.0  # a slope of less time says nothing
 SAMPLES = 120
 AWAY = r"tasks: .*the last good tasks stay in force"
+HANGS = r"tasks: .* does not answer: expected it within .*the last good tasks stay in force"
 
 
 async def clock_jump(scale: Scale, seed: int) -> Result:
@@ -74,7 +75,7 @@ async def worker_stopped_briefly(scale: Scale, seed: int) -> Result:
 async def memory_soak(scale: Scale, seed: int) -> Result:
     """Nothing is done for an hour (a minute when small): no worker's memory grows by more than 1 % an hour."""
     longer = msgspec.structs.replace(scale, most_s=scale.most_s + scale.soak_s)
-    async with staged("memory-soak", longer, seed) as (fleet, result):
+    async with staged("memory-soak", longer, seed, history=False) as (fleet, result):
         await fleet.start()
         started_ms, every_s = clock.mono_ms(), scale.soak_s / SAMPLES
         samples: dict[ChaosDaemon, list[tuple[float, float]]] = {daemon: [] for daemon in fleet.daemons}
@@ -116,6 +117,8 @@ async def sql_hangs(scale: Scale, seed: int) -> Result:
         server, at = _mariadb(fleet), fleet.look_aside()
         server.pause()
         try:
+            for daemon in fleet.daemons:
+                await until(partial(daemon.lines, HANGS), "word that SQL hangs", scale.settle_s, why=daemon.last_words)
             await asyncio.sleep(scale.away_s)
             await _kept(fleet, result, at, "a database that hangs")
         finally:

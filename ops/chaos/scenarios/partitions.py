@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from fleet import clock
 from fleet.pair import Pair
+from fleet.plan_store import read_moves, read_plan
 from ops.chaos.child import DAEMON, ChaosDaemon
 from ops.chaos.fleet import ChaosFleet
 from ops.chaos.history import Entry
@@ -26,6 +27,12 @@ from ops.chaos.stage import staged
 
 REOWNED_MS = 5000.0
 LIVE_AGAIN_MS = 7000.0
+DECLARED_MS = (
+    17_000.0  # the slowest venue's own bound is 15 s without a ping of its server; then publishing, and our look
+)
+LIVE_ELSEWHERE_MS = (
+    30_000.0  # 15 s of those, 10 s in which others would have noticed it too, a beat, a plan, a planned move
+)
 REDIS, VENUES = "redis", "venues"
 
 
@@ -41,8 +48,18 @@ async def marooned(name: str, scale: Scale, seed: int) -> AsyncIterator[tuple[Ch
             settings = await _led(fleet, island, proxy)
             victim = fleet.start_daemon(settings, island.command(DAEMON))
             await fleet.start(count=scale.daemons - 1)
+            await until(lambda: _as_planned(fleet), "every pair where the plan wants it", scale.start_s, poll_s=0.2)
             await until(lambda: fleet.owned_by(victim), "the worker on the island to own pairs", scale.settle_s)
             yield fleet, result, island, victim
+
+
+async def _as_planned(fleet: ChaosFleet) -> bool:
+    """A pair that still moves to the victim would be another's in the count and its own in the fault."""
+    plan, owners = await read_plan(fleet.redis, fleet.keys), fleet.watcher.owners
+    return plan is not None and all(
+        pair.label in plan.orders and pair in owners and plan.orders[pair.label][0] == owners[pair].holder
+        for pair in fleet.pairs
+    )
 
 
 async def _led(fleet: ChaosFleet, island: Island, proxy: Proxy) -> dict[str, str]:
@@ -105,10 +122,14 @@ async def _member_again(fleet: ChaosFleet, daemon: ChaosDaemon) -> None:
 
 
 async def cut_from_venues(scale: Scale, seed: int) -> Result:
-    """A worker is cut from its venues, not from Redis: its books are moved or declared stale, nobody else's are touched."""
+    """A worker is cut from its venues, not from Redis: its books turn stale, then live with workers that hear them.
+
+    Nobody else's books are touched, and nothing moves back when the cut heals.
+    """
     async with marooned("cut-from-venues", scale, seed) as (fleet, result, island, victim):
         tokens, at = fleet.tokens(fleet.owned_by(victim)), fleet.look_aside()
-        others = [pair for pair in fleet.pairs if pair not in tokens]
+        others, labels = [pair for pair in fleet.pairs if pair not in tokens], {pair.label for pair in tokens}
+        fleet.watcher.forget_ages()
         await island.pull(VENUES)
 
         def silent() -> list[Pair]:
@@ -122,29 +143,42 @@ async def cut_from_venues(scale: Scale, seed: int) -> Result:
             lambda: not silent(), "the worker without venues to give up its books or its pairs", scale.settle_s,
             why=lambda: f"still called live: {'; '.join(map(str, silent()))}",
         )  # fmt: skip
-        result.measure("declared_ms", clock.mono_ms() - at.mono_ms)
-        cut_ms = clock.mono_ms()
+        result.measure("declared_ms", clock.mono_ms() - at.mono_ms, DECLARED_MS)
+        result.measure("oldest_told_ms", max(map(fleet.watcher.ages_ms.__getitem__, tokens)))
+        taken = await fleet.wait_taken_over(tokens, victim, at.mono_ms)
+        result.measure("live_elsewhere_ms", taken.live_ms, LIVE_ELSEWHERE_MS)
+        said = (await fleet.members())[victim.identity].deaf
+        result.notes.append(f"{victim.name} says for how many ms it is deaf: {said}")
+        plan = await read_moves(fleet.redis, fleet.keys)
+        result.notes += sorted({move.why for move in plan if move.from_ == victim.identity and move.label in labels})
         await fleet.calm()
         result.measure("others_not_live_ms", fleet.watcher.not_live_ms(others, at.mono_ms, clock.mono_ms()), 0)
-        result.notes.append(_where(fleet, victim, tokens, cut_ms))
-        healed_ms = clock.mono_ms()
+        healed = fleet.look_aside()
         await island.plug(VENUES)
+        await _hears_again(fleet, victim)
+        result.measure("hears_again_ms", clock.mono_ms() - healed.mono_ms)
         await fleet.wait_live()
-        result.measure("live_after_healing_ms", clock.mono_ms() - healed_ms)
         await fleet.calm()
+        changes = [one for pair in fleet.pairs for one in fleet.watcher.changes(pair, healed.mono_ms)]
+        result.measure("moves_after_healing", len(changes), 0)
         await fleet.recorded()
+        for pair in tokens:
+            result.violations += [
+                f"{pair}: written by the one that hears nothing, after its successor: {one}"
+                for one in _late(fleet.entries(pair, at))
+            ]
         for pair in others:
             if resets := fleet.chain(pair, at).resets:
                 result.violations.append(f"{pair} was not the victim's, and was reset {resets} times")
     return result
 
 
-def _where(fleet: ChaosFleet, victim: ChaosDaemon, tokens: dict[Pair, int], since_ms: float) -> str:
-    moved = [pair for pair in tokens if fleet.owner_of(pair) not in (victim, None)]
-    waiting = sorted({fleet.watcher.not_live().get(pair, "live") for pair in tokens if pair not in moved})
-    passed_s = (clock.mono_ms() - since_ms) / 1000
-    kept = f", the others stayed its own: {', '.join(waiting)}" if waiting else ""
-    return f"{passed_s:.0f} s later {len(moved)} of {len(tokens)} pairs had moved{kept}"
+async def _hears_again(fleet: ChaosFleet, daemon: ChaosDaemon) -> None:
+    async def hears() -> bool:
+        record = (await fleet.members()).get(daemon.identity)
+        return record is not None and not record.deaf
+
+    await until(hears, f"{daemon.name} to hear every venue again", fleet.scale.settle_s, why=daemon.last_words)
 
 
 SCENARIOS = (

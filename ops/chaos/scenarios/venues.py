@@ -24,6 +24,7 @@ ALONE_MS = 5_000.0  # one socket with nobody before it: jitter, ticket, acknowle
 BACK_MS = 30_000.0
 P99_MS = 50.0
 NOTICE_S = 8.0  # between a venue's word that it will close and its closing
+SILENT_S = 40.0  # longer than it takes to move a pair away from one who alone does not hear its venue
 UNDER_WAY_MS = 1_000  # of a ban: what had left before anybody could know of it
 FOREVER = 1_000_000_000
 SPOT: Place = ("binance", "spot")  # books by REST; announces its ends; answers 418
@@ -108,7 +109,7 @@ async def venue_bans(scale: Scale, seed: int) -> Result:
 
 
 async def venue_away(scale: Scale, seed: int) -> Result:
-    """A venue is away while pairs are assigned: no worker exits, its pairs are parked with a reason, back within 30 s."""
+    """A venue is away for everybody, at the start and later: no worker exits, no pair of it moves, back within 30 s."""
     async with staged("venue-away", scale, seed) as (fleet, result):
         place = fleet.rng.choice(scale.markets)
         await fleet.venues.misbehave(place, "refuse", hard=True)
@@ -134,12 +135,25 @@ async def venue_away(scale: Scale, seed: int) -> Result:
             f"{one.name} ended with code {one.exit_code}" for one in fleet.daemons if not one.is_running
         ]
         result.violations += _touched(fleet, here, at)
-        result.violations += [
-            f"{pair} was passed on while its venue was away" for pair in away if watcher.changes(pair, at.mono_ms)
-        ]
+        moves = _passed_on(fleet, away, at)
         await fleet.venues.behave(place, "refuse")
         took_ms = await until(lambda: all(map(watcher.live, away)), "its pairs live", BACK_MS / 1000 + scale.settle_s)
         result.measure("back_ms", took_ms, BACK_MS)
+        if scale.away_s >= SILENT_S:
+            await fleet.wait_settled()
+            at = fleet.look_aside()
+            await fleet.venues.misbehave(place, "refuse", hard=True)
+            await fleet.venues.misbehave(place, "half_open")  # nobody is told: each notices at a moment of his own
+            await asyncio.sleep(SILENT_S)
+            moves += _passed_on(fleet, away, at)
+            result.violations += _touched(fleet, here, at)
+            await fleet.venues.behave(place, "refuse")
+            took_ms = await until(
+                lambda: all(map(watcher.live, away)), "its pairs live", BACK_MS / 1000 + scale.settle_s
+            )
+            result.measure("back_again_ms", took_ms, BACK_MS)
+        result.measure("moves", len(moves), 0)
+        result.violations += moves
     return result
 
 
@@ -200,6 +214,12 @@ async def _back_ms(fleet: ChaosFleet, pairs: Sequence[Pair], since: Moment) -> f
 
     await until(back, f"{len(pairs)} pairs live again", fleet.scale.start_s)
     return clock.mono_ms() - since.mono_ms
+
+
+def _passed_on(fleet: ChaosFleet, pairs: Sequence[Pair], since: Moment) -> list[str]:
+    return [
+        f"{pair} was passed on while its venue was away" for pair in pairs if fleet.watcher.changes(pair, since.mono_ms)
+    ]
 
 
 def _touched(fleet: ChaosFleet, pairs: Sequence[Pair], since: Moment) -> list[str]:

@@ -2,14 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import sqlalchemy as sa
 
+from fleet import sql
+from fleet.daemon_state import write_daemon_states
+from fleet.errors import Unreachable
 from fleet.pair import Pair
 from fleet.schema import create_schema
-from fleet.sql import engine_of
+from fleet.sql import engine_of, reading
 from fleet.tasks import Task, TaskPoller, TaskSet, TaskStore
 
 BTC = Pair("binance", "spot", "BTC/USDT")
@@ -96,6 +101,55 @@ async def test_the_last_tasks_stay_while_sql_is_away_and_an_outage_is_logged_onc
     assert "the last good tasks stay in force" in away
     assert "answers again" in back
     assert "secret" not in caplog.text
+
+
+async def test_a_database_that_hangs_is_told_as_one_that_is_dead_and_keeps_no_connection(
+    own_mariadb, wait_until, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "ANSWER_S", 0.5)
+    caplog.set_level(logging.WARNING, "fleet.tasks.poller")
+    server = await own_mariadb()
+    await server.execute("CREATE DATABASE fleet")
+    engine = engine_of(server.database_url("fleet"))
+    await create_schema(engine)
+    store = TaskStore(engine)
+    added = await store.add([Task("MONITORING", BTC)])
+    poller = TaskPoller(store, 20)
+    async with running(poller):
+        await wait_until(lambda: poller.last is not None, "the first reading")
+        server.pause()
+        try:
+            await wait_until(lambda: poller.stats.failures >= 3, "three failed readings", 30)
+            with pytest.raises(Unreachable, match=r"^mysql://.* does not answer: expected it within"):
+                await store.all()
+            monkeypatch.setattr(sql, "LOCK_WAIT_S", 0)
+            with pytest.raises(Unreachable, match="does not answer: expected it within"):
+                await write_daemon_states(engine, [])  # whoever mirrors members there has streams to cut as well
+        finally:
+            server.resume()
+        assert poller.last is not None
+        assert list(poller.last.tasks) == added
+        await wait_until(lambda: poller.stats.away_since_ms is None, "SQL to answer again", 30)
+        await store.add([Task("MONITORING", ETH)])
+        await wait_until(lambda: poller.last and len(poller.last.tasks) == 2, "the new task", 30)
+    assert isinstance(engine.pool, sa.QueuePool)
+    assert engine.pool.checkedout() == 0
+
+    async def connected() -> int:
+        async with reading(engine) as connection:
+            of_ours = sa.text("SELECT COUNT(*) FROM information_schema.processlist WHERE db = 'fleet'")
+            return int(await connection.scalar(of_ours) or 0)
+
+    pooled = engine.pool.checkedin()
+    await wait_until(lambda: _at_most(connected, pooled), "no connection but those of the pool", 30)
+    await engine.dispose()
+    away = [record.getMessage() for record in caplog.records if "the last good tasks" in record.getMessage()]
+    assert re.search(r"does not answer: expected it within 0.5 s, and nothing came; does the server hang", away[0])
+    assert "secret" not in caplog.text
+
+
+async def _at_most(count: Callable[[], Awaitable[int]], most: int) -> bool:
+    return await count() <= most
 
 
 async def test_a_missing_schema_is_waited_out(sqlite_url: str, wait_until) -> None:

@@ -11,6 +11,7 @@ from fleet import clock
 from fleet.keys import Keys
 from fleet.pair import Pair
 from ops.chaos.watcher import Standing, Watcher
+from tests.support.clients import redis_client
 
 BTC, ETH = Pair("binance", "spot", "BTC/USDT"), Pair("okx", "futures", "ETH/USDT")
 Wait = Callable[..., Awaitable[object]]
@@ -33,8 +34,9 @@ def keys() -> Keys:
 
 
 @pytest.fixture
-async def watcher(redis: redis.asyncio.Redis, keys: Keys) -> AsyncIterator[Watcher]:
-    async with watching(Watcher(redis, keys, [BTC, ETH])) as found:
+async def watcher(redis_url: str, keys: Keys) -> AsyncIterator[Watcher]:
+    # the program's own client, as in a chaos run: a plain one may drop the cancellation that ends the watching
+    async with redis_client(redis_url) as client, watching(Watcher(client, keys, [BTC, ETH])) as found:
         yield found
 
 
@@ -91,7 +93,7 @@ async def test_it_keeps_the_highest_age_of_a_live_book(watcher: Watcher, redis, 
 
 async def test_a_redis_that_does_not_answer_is_an_outage_and_no_change(own_redis, keys: Keys, wait_until: Wait):
     server = await own_redis()
-    async with redis.asyncio.Redis.from_url(server.url) as client, watching(Watcher(client, keys, [BTC])) as watcher:
+    async with redis_client(server.url) as client, watching(Watcher(client, keys, [BTC])) as watcher:
         await client.set(keys.lease(BTC), "7 a:1:x", px=LEASE_MS)
         await wait_until(lambda: BTC in watcher.owners, "an owner")
         await server.kill()
@@ -102,6 +104,17 @@ async def test_a_redis_that_does_not_answer_is_an_outage_and_no_change(own_redis
         await wait_until(lambda: watcher.outages and not watcher.away, "the end of the outage")
         assert watcher.outages[0].to_ms > watcher.outages[0].from_ms >= looked_ms - 1000
         await wait_until(lambda: BTC not in watcher.owners, "the empty server's word")
+
+
+async def test_what_one_holds_is_asked_for_now_and_not_remembered(redis, keys: Keys):
+    watcher = Watcher(redis, keys, [BTC, ETH])  # it does not look
+    await redis.set(keys.lease(BTC), "7 a:1:x", px=LEASE_MS)
+    await redis.set(keys.lease(ETH), "8 b:2:y", px=LEASE_MS)
+    assert await watcher.held_by("a:1:x") == {BTC: 7}
+    await redis.set(keys.lease(ETH), "9 a:1:x", px=LEASE_MS)
+    await redis.delete(keys.lease(BTC))
+    assert await watcher.held_by("a:1:x") == {ETH: 9}
+    assert await watcher.held_by("nobody") == {}
 
 
 def stood(*standings: tuple[float, str]) -> Watcher:

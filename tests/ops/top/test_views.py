@@ -142,6 +142,14 @@ def test_resyncs_and_wrong_checksums_of_the_selected_pair_are_told():
     assert any("RESYN SUMS" in line for line in wide)
 
 
+def test_seams_are_told_of_the_selected_pair_and_have_a_column_where_there_is_room():
+    moved = pair("okx", "spot", "BTC/USDT", seams=4)
+    assert "4 seams" in drawn(with_pairs(moved))[-2]
+    [head] = [line for line in drawn(with_pairs(moved), 180, 40) if "SUMS SEAMS" in line]
+    [line] = [line for line in drawn(with_pairs(moved), 180, 40) if line.startswith("okx spot BTC/USDT ")]
+    assert line[: head.index("SEAMS") + len("SEAMS")].endswith(" 4")
+
+
 def test_a_crowd_of_members_leaves_room_for_the_pairs():
     lines = drawn(State(status=status(members=30)))
     assert any("and 27 more (press m)" in line for line in lines)
@@ -189,3 +197,9 @@ def test_the_filter_is_seen_while_typed_and_after():
     typing = press(press(State(status=status()), "/"), "o")
     assert drawn(typing)[-1].startswith("filter: o▏")
     assert "filter: o " in drawn(press(typing, "enter"))[-2]
+
+
+def test_a_member_that_does_not_reach_venues_says_so():
+    deaf = msgspec.structs.replace(member(2), deaf={"okx:futures": 34_000, "binance:spot": 12_000})
+    shown = drawn(State(status=msgspec.structs.replace(status(), members=(member(1), deaf))))
+    assert [line.split()[1] for line in shown if "deaf to 2" in line] == ["host-2:4002"]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from monitor.cancellation import heeding
+from fleet.cancellation import heeding
 
 
 async def forgetful(answer: str | None) -> str:

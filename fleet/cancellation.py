@@ -1,0 +1,40 @@
+"""Cancellation that does not get lost.
+
+Before Python 3.12 `asyncio.wait_for` drops a cancellation that arrives together with the result it waits for (gh-86296), and
+the clients we use wait with it: redis-py for every write, asynch for every read, SQLAlchemy and aiomysql where they take and
+end connections. What was cancelled because its lease is gone would work on.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def heeded() -> AsyncIterator[None]:
+    """Around calls of a client. Raises CancelledError if the task was cancelled meanwhile, even where the client forgot it
+    or made another error of it."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    if before:
+        await asyncio.sleep(
+            0
+        )  # one that was asked for while the task ran is delivered here: inside it could be dropped
+    try:
+        yield
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
+
+
+async def heeding(call: Awaitable[T]) -> T:
+    """Await one call of a client, heeded."""
+    try:
+        async with heeded():
+            return await call
+    finally:
+        if asyncio.iscoroutine(call):
+            call.close()  # where it was not begun
