@@ -1,9 +1,11 @@
 """Records what Redis accepted: every entry of a fleet's streams from a given moment on, whatever happens to Redis.
 
-Streams are polled; once a second each is also counted (entries the server ever added against entries read), so that
-trimming that overtook us is known and said. Whenever another server answers (another run id) or ids went back (a failover,
-a flush), the streams are read again from their beginnings and what is known already is left out: the tape then shows the
-same n again, as readers of the fleet would see it.
+Streams are polled, and with every poll the server says which it is (its run id); once a second each stream is also counted
+(entries the server ever added against entries read), so that trimming that overtook us is known and said. Whenever another
+server answers, or a stream is not the one we read (ids or the count went back, or the entry we stand at is gone and an older
+one is there: a failover, a flush), streams are read again from their beginnings and what is known already is left out: the
+tape then shows the same n again, as readers of the fleet would see it. Ids alone would not do: a stream made anew within one
+millisecond, or by a clock set back, gives ids below the ones we have read.
 
 One Redis, not a Cluster; version 7 or later (the count of entries ever added).
 """
@@ -124,28 +126,43 @@ class Recorder:
         self._sink([ReadToEnd(asked_ms)])
 
     async def _read(self) -> None:
+        # all on one connection, so the run id is of the server that gave the entries: the client mends a broken connection by
+        # itself, and its new one may lead to another server
         pipe = self._redis.pipeline(transaction=False)
+        pipe.info("server")
         for stream in self._streams:
             pipe.xread({stream.name: stream.cursor}, count=READ_COUNT)
-        for stream, answer in zip(self._streams, await pipe.execute(), strict=True):
+        server, *answers = await pipe.execute()
+        if await self._is_another(server):
+            return
+        for stream, answer in zip(self._streams, answers, strict=True):
             self._take(stream, _entries(answer))
+
+    async def _is_another(self, server: Any) -> bool:
+        """Whether another server answers than before; then everything of it has been read."""
+        run_id = _run_id(server)
+        if run_id == self._run_id:
+            return False
+        self._sink([Server(run_id, self._mono_ms())])
+        await self._read_again(self._streams)
+        self._run_id = run_id  # last: an answer that did not come is asked for again
+        return True
 
     async def _count(self) -> None:
         """Read to the ends, in one step with the server's own count and its run id."""
         pipe = self._redis.pipeline(transaction=True)
         pipe.info("server")
         for stream in self._streams:
+            pipe.xrange(stream.name, stream.cursor, stream.cursor)
             pipe.xread({stream.name: stream.cursor})
             pipe.xinfo_stream(stream.name)
         server, *answers = await pipe.execute(raise_on_error=False)
-        run_id = _run_id(server)
-        if run_id != self._run_id:
-            self._run_id = run_id
-            self._sink([Server(run_id, self._mono_ms())])
-            await self._read_again(self._streams)
+        if await self._is_another(server):
             return
         remade = []
-        for stream, entries, info in zip(self._streams, answers[::2], answers[1::2], strict=True):
+        for stream, here, entries, info in zip(
+            self._streams, answers[::3], answers[1::3], answers[2::3], strict=True
+        ):
             if isinstance(entries, Exception):
                 raise entries
             if isinstance(info, ResponseError):  # no such stream
@@ -155,8 +172,9 @@ class Recorder:
                 continue
             if isinstance(info, Exception):
                 raise info
-            last_id = info["last-generated-id"].decode()
-            if entry_order(last_id) < entry_order(stream.cursor):
+            if isinstance(here, Exception):
+                raise here
+            if _is_remade(stream, info, is_here=bool(here), unread=len(_entries(entries))):
                 remade.append(stream)
                 continue
             after = stream.cursor
@@ -168,9 +186,7 @@ class Recorder:
 
     def _compare(self, stream: _Stream, added: int, after: str) -> None:
         missing = added - stream.base - stream.taken
-        if missing < 0:  # it was emptied and begun again since we last counted
-            self._sink([Remade(stream.name, self._mono_ms())])
-        elif missing:
+        if missing:
             log.warning("recorder: %s: %d entries were trimmed away before they were read", stream.name, missing)
             self._sink([Overtaken(stream.name, after, missing, list(stream.labels), self._mono_ms())])
         stream.base = added - stream.taken
@@ -205,6 +221,18 @@ class Recorder:
         if notes:
             self.entries += len(notes)
             self._sink(notes)
+
+
+def _is_remade(stream: _Stream, info: Any, *, is_here: bool, unread: int) -> bool:
+    """Whether this is not the stream we have read up to its cursor (`is_here`: the entry at the cursor is there)."""
+    cursor = entry_order(stream.cursor)
+    if entry_order(info["last-generated-id"].decode()) < cursor:
+        return True
+    if _added(info) < stream.base + stream.taken + unread:  # emptied and begun again since we last counted
+        return True
+    # trimming takes the oldest: an entry that is gone, and an older one that is there, are not of one stream
+    first = info["first-entry"]
+    return not is_here and bool(first) and entry_order(first[0].decode()) <= cursor
 
 
 def _note(event: Event, fields: dict[bytes, bytes], line: str, now_ms: float) -> Entry:

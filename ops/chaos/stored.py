@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from redis.asyncio import Redis
 
@@ -24,14 +24,28 @@ from monitor.history import rebuild
 from monitor.schema import EVENTS, OF_DELTAS, OF_TRADES
 from ops.chaos.fleet import ChaosFleet
 from ops.chaos.history import BOOK, TRADES, Line
-from ops.chaos.late import few, until
+from ops.chaos.late import Late, few, until
 from ops.chaos.result import Result
 from ops.chaos.rows import Key, Row, Said, Unsound, judge
 from ops.embedded.clickhouse import EmbeddedClickHouse
 
 DATABASE = "fleet"
 POLL_S = 0.2
+UNSOUND = "history.txt"  # in the folder of a run: what was wrong with the rows, all of it, and the rows
 _LEVELS = {"orderbook_deltas": ("count()", "max(level) + 1")}  # rows of an entry, and how many it must have
+
+
+class _Seen(NamedTuple):
+    rows: list[Row]
+    said: list[Said]
+    streams: dict[Key, str]
+
+    def lines(self) -> list[str]:
+        """For whoever must find out why: everything that was looked at, by line and number."""
+        found = [(str(row.key.line), row.key.epoch, row.key.n, f"row {row}") for row in self.rows]
+        found += [(str(key.line), key.epoch, key.n, f"stream {key} {entry_id}") for key, entry_id in self.streams.items()]
+        found += [(str(one.line), 0, one.from_n, f"said {one}") for one in self.said]
+        return [text for *_, text in sorted(found)]
 
 
 class Stored:
@@ -93,12 +107,13 @@ class Stored:
         """What is wrong with the rows goes to the result; how many stored entries the streams have lost. The daemons run;
         the markets are stopped meanwhile."""
         await fleet.venues.freeze()
-        last = Unsound([], 0)
+        last, seen = Unsound([], 0), _Seen([], [], {})
 
         async def sound() -> bool:
-            nonlocal last
+            nonlocal last, seen
             streams = await _streams(fleet.redis, fleet.keys)
-            last = judge(await self.rows(), await self._said(), streams, former)
+            seen = _Seen(await self.rows(), await self._said(), streams)
+            last = judge(*seen, former)
             return not last.violations
 
         try:
@@ -107,6 +122,9 @@ class Stored:
             for pair in fleet.pairs:
                 await until(lambda pair=pair: self._same_book(fleet, pair),  # type: ignore[misc]
                             f"history's book of {pair} to be that of Redis", fleet.scale.settle_s, poll_s=POLL_S)  # fmt: skip
+        except Late:
+            (fleet.folder / UNSOUND).write_text("\n".join([*last.violations, *seen.lines()]) + "\n")
+            raise
         finally:
             await fleet.venues.thaw()
         result.measure("rows_doubled_or_missing", len(last.violations), 0)
