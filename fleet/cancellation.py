@@ -6,9 +6,9 @@ end connections. What was cancelled because its lease is gone would work on.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -38,3 +38,19 @@ async def heeding(call: Awaitable[T]) -> T:
     finally:
         if asyncio.iscoroutine(call):
             call.close()  # where it was not begun
+
+
+async def granted_time(call: Coroutine[Any, Any, T], grace_s: float, *, name: str, told: Callable[[], object]) -> T:
+    """Await a call that a cancellation does not break off at once: it is `told`, and cancelled if it has not ended within
+    `grace_s`. The cancellation is raised in either case; a second one ends the patience."""
+    task = asyncio.Task(call, name=name)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        told()
+        try:
+            await asyncio.wait([task], timeout=grace_s)
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        raise

@@ -6,6 +6,10 @@ and stores the others. A retry inside one life repeats the same blocks under the
 
 Starting over (start, Redis lost, group lost): positions from ClickHouse, entries of other consumers claimed, own pending
 entries stored, then new ones.
+
+ClickHouse knows no leases, so time keeps two collectors of a lane apart. A Redis that forgot the lane's lease grants it while
+the former holder still stores what it has read. So a cancelled collector ends the batch under way within `Turn.grace_ms` and
+begins no insert once its turn is over, and a new one looks at what is stored only after `Turn.wait_ms`.
 """
 
 import asyncio
@@ -18,10 +22,11 @@ from redis.exceptions import RedisError
 
 from books.events import Event
 from books.wire import WireError, decode
+from fleet.cancellation import granted_time
 from fleet.clock import MonoMs, mono_ms, wall_us
 from fleet.errors import FleetError
 from fleet.keys import Keys
-from monitor.batch import Batch
+from monitor.batch import Batch, Block
 from monitor.clickhouse import ClickHouse
 from monitor.group import READ_COUNT, Entries, Fields, GroupLost, StreamGroup
 from monitor.positions import Fork, Hole, Line, Tracker
@@ -36,6 +41,19 @@ _SHOWN_BYTES = 300  # of each field of an undecodable entry
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+class Turn(NamedTuple):
+    """A collector's turn at its lane.
+
+    is_ours    whether an insert may begin; False once the lease and the grace have ended by our own clock
+    grace_ms   how long a batch under way may go on when the collector is cancelled
+    wait_ms    how long somebody who had the lane before may still be storing; an empty database is not waited for
+    """
+
+    is_ours: Callable[[], bool] = lambda: True
+    grace_ms: float = 0.0
+    wait_ms: float = 0.0
 
 
 class _Item(NamedTuple):
@@ -59,6 +77,7 @@ class Collector:
         redis: Redis,
         keys: Keys,
         clickhouse: ClickHouse,
+        turn: Turn = Turn(),  # noqa: B008  immutable
         clock_us: Callable[[], int] = wall_us,
         clock_mono_ms: MonoMs = mono_ms,
     ) -> None:
@@ -69,6 +88,8 @@ class Collector:
         }
         self._group = StreamGroup(redis, list(self._kinds), f"lane-{lane}")
         self._clickhouse = clickhouse
+        self._turn = turn
+        self._waited = False
         self._clock_us = clock_us
         self._mono_ms = clock_mono_ms
         self._tracker = Tracker({})
@@ -119,7 +140,14 @@ class Collector:
 
     async def _start_over(self) -> None:
         await self._group.ensure()
-        self._tracker = Tracker(await self._insist(lambda: positions(self._clickhouse)))
+        stored = await self._insist(lambda: positions(self._clickhouse))
+        if stored and not self._waited:
+            await self._pause(self._turn.wait_ms / 1000)
+            if self._finishing.is_set() and self._turn.wait_ms:
+                raise _GivenUp
+            stored = await self._insist(lambda: positions(self._clickhouse))
+        self._waited = True
+        self._tracker = Tracker(stored)
         await self._process(self._decode(await self._group.claim()))
         await self._store_pending()
 
@@ -255,10 +283,9 @@ class Collector:
 
     async def _store(self, batch: Batch) -> None:
         blocks = batch.blocks()
-        for block in blocks:
-            table, data = block.rows.table, block.rows.columns
-            await self._insist(lambda: self._clickhouse.insert(table.name, table.names, data, block.token))  # noqa: B023  run at once
-            self.stats.rows[table.name] = self.stats.rows.get(table.name, 0) + block.rows.count
+        await granted_time(
+            self._insert(blocks), self._turn.grace_ms / 1000, name=f"lane {self.stats.lane}: batch", told=self.finish
+        )
         now_ms = self._clock_us() // 1000
         if blocks:
             self.stats.last_insert_ms = now_ms
@@ -266,6 +293,18 @@ class Collector:
         self.stats.entries += batch.entries
         oldest_ms = min(stream_id(ids[0])[0] for ids in batch.acknowledge.values())
         self.stats.stored_after_ms = max(0, now_ms - oldest_ms)
+
+    async def _insert(self, blocks: Sequence[Block]) -> None:
+        for block in blocks:
+            await self._insist(lambda: self._insert_one(block))  # noqa: B023  run at once
+            table = block.rows.table.name
+            self.stats.rows[table] = self.stats.rows.get(table, 0) + block.rows.count
+
+    async def _insert_one(self, block: Block) -> None:
+        if not self._turn.is_ours():
+            raise _GivenUp
+        table = block.rows.table
+        await self._clickhouse.insert(table.name, table.names, block.rows.columns, block.token)
 
     async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Repeat a ClickHouse call until it works. Finishing ends the patience, not the first try."""
@@ -293,4 +332,4 @@ class Collector:
 
 
 class _GivenUp(Exception):
-    """ClickHouse is away and we were told to finish: the entries stay pending."""
+    """ClickHouse is away and we were told to finish, or our turn is over: the entries stay pending."""

@@ -1,8 +1,12 @@
 """The monitor role of a daemon: it holds lanes of history and works on them.
 
 Every daemon with this role asks for every lane; one gets it, the others wait for its lease to end. A lane has a connection to
-ClickHouse of its own, so lanes do not wait for one another. Losing a lane's lease cancels its work at once: what was read and not
-acknowledged is pending for the next holder, who asks ClickHouse what of it is stored.
+ClickHouse of its own, so lanes do not wait for one another. Losing a lane's lease cancels its work: the batch under way is ended
+within half a lease; what was read and not acknowledged is pending for the next holder, who asks ClickHouse what of it is stored.
+
+By its own clock a holder has ended three quarters and a half of a lease after its last renewal, so the next one waits one and a
+half before it asks. A lease that ran out needs less; one that Redis forgot (flush, failover) was free at once, and nobody can
+tell the two apart.
 """
 
 import asyncio
@@ -16,12 +20,14 @@ from fleet.clock import MonoMs, WallMs, mono_ms, wall_ms
 from fleet.config import Settings
 from fleet.errors import ConfigError, FleetError, LeaseLost
 from fleet.keys import Keys
-from fleet.lease import LeaseKeeper, hold, lane_target
+from fleet.lease import Lease, LeaseKeeper, hold, lane_target
 from monitor.clickhouse import ClickHouse
-from monitor.collector import Collector
+from monitor.collector import Collector, Turn
 from monitor.snapshots import SnapshotTaker
 from monitor.stats import LaneStats, Outage
 
+GRACE_LEASES = 0.5
+WAIT_LEASES = 1.5
 LANES = 4  # as many workers as can share the work; each is a few inserts a second
 
 log = logging.getLogger(__name__)
@@ -122,20 +128,29 @@ class MonitorRole:
         outage = Outage(f"history lane {lane}, lease", self._mono_ms)
         while not self._quiet:
             try:
-                async with hold(self._leases, lane_target(self._keys, lane)):
+                async with hold(self._leases, lane_target(self._keys, lane)) as lease:
                     outage.over()
-                    await self._work(lane)
+                    await self._work(lane, self._turn(lease))
             except LeaseLost as lost:
                 log.warning("%s", lost)
             except (RedisError, FleetError, OSError) as error:
                 await asyncio.sleep(outage.failed(error))
 
-    async def _work(self, lane: int) -> None:
+    def _turn(self, lease: Lease) -> Turn:
+        grace_ms = GRACE_LEASES * self._leases.lease_ms
+        return Turn(
+            is_ours=lambda: self._mono_ms() < lease.deadline_mono_ms + grace_ms,
+            grace_ms=grace_ms,
+            wait_ms=WAIT_LEASES * self._leases.lease_ms,
+        )
+
+    async def _work(self, lane: int, turn: Turn) -> None:
         shards = [shard for shard in range(self._keys.shards) if shard % len(self._lanes) == lane]
         async with ClickHouse(self._url) as clickhouse:
             collector = Collector(
-                lane, shards, redis=self._redis, keys=self._keys, clickhouse=clickhouse, clock_mono_ms=self._mono_ms
-            )
+                lane, shards, redis=self._redis, keys=self._keys, clickhouse=clickhouse, turn=turn,
+                clock_mono_ms=self._mono_ms,
+            )  # fmt: skip
             taker = SnapshotTaker(
                 f"lane {lane}", shards, self._snapshot_ms, redis=self._redis, keys=self._keys, clickhouse=clickhouse,
                 clock_mono_ms=self._mono_ms, on_taken=self._count_snapshots,

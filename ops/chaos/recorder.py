@@ -160,12 +160,11 @@ class Recorder:
         if await self._is_another(server):
             return
         remade = []
-        for stream, here, entries, info in zip(
-            self._streams, answers[::3], answers[1::3], answers[2::3], strict=True
-        ):
+        for stream, here, entries, info in zip(self._streams, answers[::3], answers[1::3], answers[2::3], strict=True):
             if isinstance(entries, Exception):
                 raise entries
             if isinstance(info, ResponseError):  # no such stream
+                stream.began = (0, 0)
                 if stream.cursor != "0-0":
                     stream.begin()
                     self._sink([Remade(stream.name, self._mono_ms())])
@@ -175,6 +174,7 @@ class Recorder:
             if isinstance(here, Exception):
                 raise here
             if _is_remade(stream, info, is_here=bool(here), unread=len(_entries(entries))):
+                stream.began = (0, 0)  # whatever its ids are
                 remade.append(stream)
                 continue
             after = stream.cursor

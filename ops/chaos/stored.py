@@ -43,7 +43,9 @@ class _Seen(NamedTuple):
     def lines(self) -> list[str]:
         """For whoever must find out why: everything that was looked at, by line and number."""
         found = [(str(row.key.line), row.key.epoch, row.key.n, f"row {row}") for row in self.rows]
-        found += [(str(key.line), key.epoch, key.n, f"stream {key} {entry_id}") for key, entry_id in self.streams.items()]
+        found += [
+            (str(key.line), key.epoch, key.n, f"stream {key} {entry_id}") for key, entry_id in self.streams.items()
+        ]
         found += [(str(one.line), 0, one.from_n, f"said {one}") for one in self.said]
         return [text for *_, text in sorted(found)]
 

@@ -15,8 +15,9 @@ from books.wire import encode
 from fleet.keys import Keys
 from fleet.pair import Pair
 from monitor.clickhouse import ClickHouse, create_schema
-from monitor.collector import Collector
+from monitor.collector import Collector, Turn
 
+ANYTIME = Turn()
 FIRST_N = 1_763_000_000_000  # numbering starts at the token, which is a time in ms
 RECEIVED_US = 1_763_000_000_123_456
 
@@ -130,10 +131,10 @@ async def history(clickhouse_url: str) -> AsyncIterator[ClickHouse]:
 async def make_collector(redis: Redis, keys: Keys, clickhouse_url: str) -> AsyncIterator[Callable[..., Collector]]:
     async with AsyncExitStack() as clients:
 
-        def make(lane: int = 0, clickhouse: ClickHouse | None = None) -> Collector:
+        def make(lane: int = 0, clickhouse: ClickHouse | None = None, turn: Turn = ANYTIME) -> Collector:
             client = clickhouse or ClickHouse(clickhouse_url)
             clients.push_async_callback(client.close)
-            return Collector(lane, range(keys.shards), redis=redis, keys=keys, clickhouse=client)
+            return Collector(lane, range(keys.shards), redis=redis, keys=keys, clickhouse=client, turn=turn)
 
         yield make
 

@@ -9,13 +9,15 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from books.events import Delta, Mark, SnapshotReason
-from books.wire import encode
+from books.wire import decode, encode
 from fleet.keys import Keys
 from fleet.pair import Pair
+from monitor.batch import Batch
 from monitor.clickhouse import ClickHouse, create_schema
-from monitor.collector import Collector
+from monitor.collector import Collector, Turn
 from monitor.group import GROUP, StreamGroup
 from monitor.history import counts, entry_counts, gaps, rebuild
+from monitor.rows import prepare
 from tests.monitor.conftest import FIRST_N, RECEIVED_US, FeedWriter
 
 BTC = Pair("binance", "spot", "BTC/USDT")
@@ -375,6 +377,92 @@ async def test_a_crash_before_or_behind_a_finding_leaves_it_noted_once(
     await collect()
     assert await gaps(history) == [(BTC, FIRST_N + 2, FIRST_N + 5000, "flush")]
     assert await entry_counts(history) == {BTC: 3}
+
+
+async def test_a_fork_names_also_what_the_former_collector_was_still_storing(
+    keys, feed, history, make_collector, collect, monkeypatch
+):
+    """Redis failed over and forgot the lane's lease too: the next collector begins while an insert is under way."""
+    await feed.write(feed.snapshot(BTC, SnapshotReason.FIRST))
+    await collect()
+    stream, label = keys.deltas(keys.shard(BTC)), f"deltas:{keys.shard(BTC):02d}"
+    await feed.write(feed.delta(BTC))
+    [(entry_id, fields)] = await feed.redis.xrevrange(stream, count=1)
+    await feed.redis.xdel(stream, entry_id)
+    feed.epoch[BTC] = FIRST_N + 50
+    await feed.write(feed.snapshot(BTC, SnapshotReason.TAKEOVER), n=FIRST_N + 2)
+    pause, waits = Collector._pause, []
+
+    async def late(self: Collector, seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 1:
+            batch = Batch()
+            batch.add(label, entry_id.decode(), prepare(decode(entry_id, fields), label))
+            [block] = batch.blocks()
+            table = block.rows.table
+            await history.insert(table.name, table.names, block.rows.columns, block.token)
+            return
+        await pause(self, seconds)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Collector, "_pause", late)
+        successor = make_collector(turn=Turn(wait_ms=6000))
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            running = group.create_task(successor.run())
+            while not successor.stats.forks:
+                assert not running.done()
+                await asyncio.sleep(0.01)
+            successor.finish()
+    assert waits[0] == 6
+    assert await feed_rows(history, "fork") == [("BTC/USDT", FIRST_N + 50, FIRST_N + 2, FIRST_N + 2, FIRST_N + 2, "")]
+    assert await entry_counts(history) == {BTC: 3}
+
+
+async def test_an_empty_database_is_not_waited_for_nor_is_any_when_finishing(feed, history, make_collector):
+    await feed.write(feed.snapshot(BTC, SnapshotReason.FIRST))
+    for stored in ({BTC: 1}, {BTC: 1}):
+        collector = make_collector(turn=Turn(wait_ms=600_000))
+        collector.finish()
+        async with asyncio.timeout(60):
+            await collector.run()
+        assert await entry_counts(history) == stored
+        await feed.write(feed.delta(BTC))  # stays in Redis: whoever is told to finish does not wait
+
+
+async def test_a_cancelled_collector_ends_the_batch_under_way(feed, history, make_collector, collect, monkeypatch):
+    """A flush takes the lease too: with half a batch the rest would be gone from Redis, and no row would say so."""
+    await feed.write(feed.snapshot(BTC, SnapshotReason.FIRST), feed.delta(BTC), Mark(pair=BTC, received_us=RECEIVED_US))
+    insert, begun, go_on = ClickHouse.insert, asyncio.Event(), asyncio.Event()
+
+    async def slow(self: ClickHouse, *rest: object) -> None:
+        begun.set()
+        await go_on.wait()
+        await insert(self, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ClickHouse, "insert", slow)
+        running = asyncio.ensure_future(make_collector(turn=Turn(grace_ms=60_000)).run())
+        await begun.wait()
+        running.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert await entry_counts(history) == {BTC: 3}
+    await collect()
+    assert await entry_counts(history) == {BTC: 3}
+    assert await counts(history) == {
+        "orderbook_snapshots": 1, "orderbook_deltas": 8, "feed_events": 1, "trades": 0, "bbo": 0,
+    }  # fmt: skip
+
+
+async def test_a_collector_whose_turn_is_over_stores_nothing(feed, history, make_collector, collect):
+    await feed.write(feed.snapshot(BTC, SnapshotReason.FIRST))
+    async with asyncio.timeout(60):
+        await make_collector(turn=Turn(is_ours=lambda: False)).run()
+    assert await entry_counts(history) == {}
+    await collect()
+    assert await entry_counts(history) == {BTC: 1}
 
 
 def test_a_collector_says_which_lane_it_is(make_collector: Callable[..., Collector]):
