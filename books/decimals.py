@@ -18,7 +18,9 @@ _EXACT = Context(
     prec=400, traps=[Inexact, InvalidOperation]
 )  # 40 + 40 digits, and exponents up to 99, fit without rounding
 _SHORT: Final = 40  # characters; a plain number up to this length cannot break the limits of _PLAIN
-_REMEMBERED: Final = 200_000  # spellings; some 30 MB at worst, then forgotten all at once
+# spellings, some 7 MB, and as many again of the generation before; few enough that a daemon's memory stops growing within minutes
+_REMEMBERED: Final = 50_000
+_REMEMBERED_PRODUCTS: Final = 5_000  # of each contract size
 _FACTORS: Final = 256  # distinct contract sizes remembered; a venue has a dozen
 
 
@@ -30,31 +32,46 @@ class NotDecimal(ValueError):
 
 
 class _Spellings(dict[str, str]):
-    """Text → canonical text; unknown text is spelled on look-up. Raises NotDecimal, and then remembers nothing."""
+    """Text → canonical text; unknown text is spelled on look-up. Raises NotDecimal, and then remembers nothing.
+
+    A full generation becomes the one before, whose texts come back when they are asked for again; what nobody asks for is
+    forgotten with it.
+    """
+
+    __slots__ = ("_before", "_most")
+
+    def __init__(self, most: int = _REMEMBERED) -> None:
+        super().__init__()
+        self._before: dict[str, str] = {}
+        self._most = most
 
     def __missing__(self, text: str) -> str:
-        if len(self) >= _REMEMBERED:
+        value = self._before.get(text) or self._spelled(text)
+        if len(self) >= self._most:
+            self._before = dict(self)
             self.clear()
-        value = self[text] = _spell(text)
+        self[text] = value
         return value
+
+    def _spelled(self, text: str) -> str:
+        return _spell(text)
 
 
 class _Products(_Spellings):
     """Text → canonical text of the number × a factor."""
 
+    __slots__ = ("_factor",)
+
     def __init__(self, factor: Decimal) -> None:
-        super().__init__()
+        super().__init__(_REMEMBERED_PRODUCTS)
         self._factor = factor
 
-    def __missing__(self, text: str) -> str:
-        if len(self) >= _REMEMBERED:
-            self.clear()
+    def _spelled(self, text: str) -> str:
         try:
             product = _EXACT.multiply(Decimal(SPELLINGS[text]), self._factor)
         except ArithmeticError as error:
             raise NotDecimal(f"{text[:60]} × {self._factor} has too many digits") from error
-        value = self[text] = _spell(format(product, "f"))
-        return value
+        return _spell(format(product, "f"))
 
 
 def _spell(text: str) -> str:

@@ -124,12 +124,23 @@ def test_levels_of_what_is_no_number_are_an_error() -> None:
         canonical_levels([("100", "-1")])
 
 
-def test_spellings_are_forgotten_before_memory_grows_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decimals, "_REMEMBERED", 10)
-    spelled = decimals._Spellings()
+def test_spellings_are_forgotten_before_memory_grows_without_end() -> None:
+    spelled = decimals._Spellings(10)
     for number in range(1000):
         assert spelled[f"{number}.50"] == f"{number}.5"
         assert len(spelled) <= 10
+        assert len(spelled._before) <= 10
+
+
+def test_what_is_asked_for_again_outlives_its_generation() -> None:
+    spelled = decimals._Spellings(10)
+    kept = spelled["0.10"]
+    for number in range(1000):
+        spelled[f"{number}.50"]
+        if number % 5 == 0:
+            assert spelled["0.10"] is kept
+    assert "0.50" not in spelled
+    assert "0.50" not in spelled._before
 
 
 def test_a_failed_spelling_is_not_remembered() -> None:
