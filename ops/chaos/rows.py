@@ -2,7 +2,8 @@
 
 Two orders tell it. The streams that survived say what must be there. The rows themselves, each line sorted by (epoch, n), say
 what happened: where n goes on by one nothing did; where it jumps, a `gap` names what never came; where it falls back under a
-higher epoch, a `fork` names what is void, because a Redis that lost a tail had its numbers written again.
+higher epoch, a `fork` names what is void, because a Redis that lost a tail had its numbers written again. A number missing among
+void ones is void itself (its batch was cut short, and the stream lost the rest): the fork names it too.
 """
 
 from collections import defaultdict
@@ -34,12 +35,13 @@ class Row(NamedTuple):
 
 
 class Said(NamedTuple):
-    """A row of feed_events about a line: `gap` or `fork`, entries from_n … to_n."""
+    """A row of feed_events about a line: `gap` or `fork`, entries from_n … to_n; `epoch`: of the entry that showed it."""
 
     kind: str
     line: Line
     from_n: int
     to_n: int
+    epoch: int = 0
 
 
 class Unsound(NamedTuple):
@@ -51,7 +53,7 @@ class Unsound(NamedTuple):
 
 def judge(rows: Sequence[Row], said: Iterable[Said], streams: Mapping[Key, str], former: Iterable[Row] = ()) -> Unsound:
     """Hold history against the streams that stand now (id by entry); `former`: rows that were there before the fault."""
-    told = set(said)
+    told = list(said)
     found, stored = _once(rows)
     found += [
         f"{key} ({entry_id}) is in the stream and not in history"
@@ -72,7 +74,7 @@ def judge(rows: Sequence[Row], said: Iterable[Said], streams: Mapping[Key, str],
     for key in stored:
         by_line[key.line].append(key)
     for line, keys in by_line.items():
-        found += _told(line, sorted(keys), told)
+        found += _told(line, sorted(keys), [one for one in told if one.line == line])
     return Unsound(found, len(stored.keys() - streams.keys()))
 
 
@@ -87,13 +89,18 @@ def _once(rows: Sequence[Row]) -> tuple[list[str], dict[Key, str]]:
     return found, stored
 
 
-def _told(line: Line, keys: Sequence[Key], told: set[Said]) -> list[str]:
+def _told(line: Line, keys: Sequence[Key], told: Sequence[Said]) -> list[str]:
     found = []
+    exact = {one._replace(epoch=0) for one in told}
+    forks = [one for one in told if one.kind == "fork"]
     for before, key in pairwise(keys):
         if key.n == before.n + 1:
             continue
         kind, from_n, to_n = ("gap", before.n + 1, key.n - 1) if key.n > before.n else ("fork", key.n, before.n)
         due = Said(kind, line, from_n, to_n)
-        if due not in told:
+        is_void = kind == "gap" and any(
+            one.epoch > key.epoch and one.from_n <= from_n and to_n <= one.to_n for one in forks
+        )
+        if due not in exact and not is_void:
             found.append(f"{key} comes after {before}, and no {due.kind} of {due.from_n} … {due.to_n} says so")
     return found

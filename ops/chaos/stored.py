@@ -138,12 +138,12 @@ class Stored:
 
     async def _said(self) -> list[Said]:
         answer = await self._clickhouse.query(
-            "SELECT kind, exchange_id, market_type, pair, stream LIKE 'trades:%', from_n, to_n "  # noqa: S608  our own names
+            "SELECT kind, exchange_id, market_type, pair, stream LIKE 'trades:%', from_n, to_n, epoch "  # noqa: S608  our own names
             f"FROM {EVENTS.name} WHERE kind IN ('gap', 'fork')"
         )
         return [
-            Said(kind, Line(Pair(venue, market, pair).label, TRADES if is_trades else BOOK), from_n, to_n)
-            for kind, venue, market, pair, is_trades, from_n, to_n in answer
+            Said(kind, Line(Pair(venue, market, pair).label, TRADES if is_trades else BOOK), from_n, to_n, epoch)
+            for kind, venue, market, pair, is_trades, from_n, to_n, epoch in answer
         ]
 
 

@@ -61,3 +61,10 @@ def test_a_jump_must_be_said_to_be_one():
     assert judge(rows, [Said("gap", LINE, 6, 8)], there) == ([], 0)
     [found] = judge(rows, [Said("gap", LINE, 6, 7)], there).violations
     assert "no gap of 6 … 8" in found
+
+
+def test_a_number_missing_among_void_ones_is_named_by_their_fork():
+    rows, there = [row(1, 5), row(2, 7), row(3, 6)], streams((1, 5), (3, 6))
+    assert judge(rows, [Said("fork", LINE, 6, 7, epoch=3)], there) == ([], 1)
+    [found] = judge(rows, [Said("fork", LINE, 6, 7, epoch=2)], there).violations
+    assert "no gap of 6 … 6" in found, "a fork voids what is below its epoch, nothing else"
