@@ -113,7 +113,7 @@ def test_ctrl_c_ends_it_in_order() -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert (out, err) == ("", "")
+    assert (out, err) == ("", "fleet: broken off by SIGINT; everything that was started has ended\n")
 
 
 @pytest.mark.parametrize(
