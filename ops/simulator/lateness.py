@@ -1,7 +1,8 @@
 """PURE. Whether what is read now may have waited for us: then messages that came evenly seem to come at once."""
 
 STALL_MS = 60.0  # between two turns of the pump, which runs every 20 ms
-BEHIND_MS = 40.0  # how long behind a stall what had waited is still being read
+# so long behind a stall the next message, in time itself, may seem to follow too closely one that was read late
+BEHIND_MS = 120.0
 
 
 class Lateness:

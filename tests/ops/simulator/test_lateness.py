@@ -17,6 +17,8 @@ def test_what_is_read_in_a_stall_and_right_behind_it_is_late() -> None:
     after_ms = STALL_MS + 1
     assert loop.late(after_ms)  # read before the pump had its turn
     loop.turned(after_ms)
-    assert loop.late(after_ms + BEHIND_MS)
-    loop.turned(after_ms + 20)
-    assert not loop.late(after_ms + BEHIND_MS + 1)
+    while (after_ms := after_ms + 20) <= STALL_MS + 1 + BEHIND_MS:
+        loop.turned(after_ms)
+        assert loop.late(after_ms)  # it may follow one that was read late too closely
+    loop.turned(after_ms)
+    assert not loop.late(after_ms)
