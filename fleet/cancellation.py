@@ -20,9 +20,8 @@ async def heeded() -> AsyncIterator[None]:
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
     if before:
-        await asyncio.sleep(
-            0
-        )  # one that was asked for while the task ran is delivered here: inside it could be dropped
+        # one that was asked for while the task ran is delivered here: inside it could be dropped
+        await asyncio.sleep(0)
     try:
         yield
     finally:

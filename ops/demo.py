@@ -31,7 +31,7 @@ from ops.demo_check import Check, Summary
 from ops.embedded.clickhouse import EmbeddedClickHouse
 from ops.embedded.process import ServerProcess
 from ops.embedded.redis import EmbeddedRedis
-from ops.interruption import Interruption
+from ops.interruption import Interruption, in_order
 from ops.simulator import registry
 from ops.up import Up
 
@@ -73,17 +73,15 @@ async def demo(seconds: float | None, terminal: "Terminal | None" = None) -> int
 
     Raises FleetError for what cannot be set up.
     """
-    with Interruption() as interruption:
-        try:
-            with tempfile.TemporaryDirectory(prefix="fleet-demo-") as folder:
-                summary = await _run(Path(folder), seconds, terminal, interruption)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if interruption.number is None or task is None:
-                raise
-            task.uncancel()
-            _say(f"broken off by {interruption.number.name}; everything that was started has ended")
-            return 128 + interruption.number
+    summaries = []
+
+    async def play(interruption: Interruption) -> None:
+        with tempfile.TemporaryDirectory(prefix="fleet-demo-") as folder:
+            summaries.append(await _run(Path(folder), seconds, terminal, interruption))
+
+    if broken_off := await in_order(play, _say):
+        return broken_off
+    [summary] = summaries
     for complaint in summary.complaints:
         _say(complaint)
     if not summary.complaints:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -55,3 +56,18 @@ class Interruption:
         self.asked.set()
         if (again or not self.finishing) and self._task is not None:
             self._task.cancel()
+
+
+async def in_order(work: Callable[[Interruption], Awaitable[None]], tell: Callable[[str], None]) -> int:
+    """Do the work, which cleans up behind itself. 0, or 128 + the signal that broke it off, which is told."""
+    with Interruption() as interruption:
+        try:
+            await work(interruption)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if interruption.number is None or task is None:
+                raise
+            task.uncancel()
+            tell(f"broken off by {interruption.number.name}; everything that was started has ended")
+            return 128 + interruption.number
+    return 0

@@ -1,6 +1,5 @@
 """`fleet bench`: measure."""
 
-from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -78,34 +77,16 @@ def bench(
 def _ingest(pairs: int, messages: int, load_port: int | None, redis: str | None, *, as_json: bool) -> int:
     """The exit code."""
     from ops.bench.ingest import ingest
+    from ops.interruption import in_order
 
     figures: dict[str, Any] = {}
 
-    async def measure() -> None:
+    async def measure(_: object) -> None:
         figures.update(await ingest(pairs, messages, load_port, redis))
 
-    if broken_off := on_uvloop(_in_order(measure())):
+    if broken_off := on_uvloop(in_order(measure, output.note)):
         return broken_off
     _print(figures, as_json=as_json)
-    return 0
-
-
-async def _in_order(measuring: Coroutine[Any, Any, None]) -> int:
-    """0, or 128 + the signal that broke it off. Children and scratch files of ours are gone in either case."""
-    import asyncio
-
-    from ops.interruption import Interruption
-
-    with Interruption() as interruption:
-        try:
-            await measuring
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if interruption.number is None or task is None:
-                raise
-            task.uncancel()
-            output.note(f"broken off by {interruption.number.name}; everything that was started has ended")
-            return 128 + interruption.number
     return 0
 
 
@@ -124,13 +105,14 @@ def _recovery(places: list[tuple[str, str]], runs: int, *, as_json: bool) -> int
     from ops.bench.recovery import RATE, recovery
     from ops.bench.recovery_figures import report
     from ops.bench.recovery_table import render
+    from ops.interruption import in_order
 
     measured: list[MarketFigures] = []
 
-    async def measure() -> None:
+    async def measure(_: object) -> None:
         measured.extend(await recovery(places, runs, _tell))
 
-    if broken_off := on_uvloop(_in_order(measure())):
+    if broken_off := on_uvloop(in_order(measure, output.note)):
         return broken_off
     if as_json:
         output.print_json({**report(runs, RATE, measured), "machine": machine()})

@@ -112,11 +112,19 @@ def _scale(name: str | None, *, keep: bool) -> "Scale":
 
 def _run(name: str, scale: "Scale", seed: int, runs: int, *, as_json: bool) -> int:
     """The exit code."""
+    from ops.chaos import registry
     from ops.chaos.result import report
     from ops.chaos.table import render
+    from ops.interruption import in_order
 
     results: list[Result] = []
-    if broken_off := on_uvloop(_runs(name, scale, range(seed, seed + runs), results)):
+
+    async def act(_: object) -> None:
+        for one in range(seed, seed + runs):
+            results.append(await registry.find(name).act(scale, one))
+            _tell(results[-1])
+
+    if broken_off := on_uvloop(in_order(act, output.note)):
         return broken_off
     found = report(results)
     if as_json:
@@ -126,28 +134,6 @@ def _run(name: str, scale: "Scale", seed: int, runs: int, *, as_json: bool) -> i
         for text in found["violations"]:
             output.line(f"violated: {text}")
     return 0 if found["passed"] else 1
-
-
-async def _runs(name: str, scale: "Scale", seeds: range, results: "list[Result]") -> int:
-    """Results as they come; 0, or 128 + the signal that broke it off. Nothing of ours runs any more in either case."""
-    import asyncio
-
-    from ops.chaos import registry
-    from ops.interruption import Interruption
-
-    with Interruption() as interruption:
-        try:
-            for seed in seeds:
-                results.append(await registry.find(name).act(scale, seed))
-                _tell(results[-1])
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if interruption.number is None or task is None:
-                raise
-            task.uncancel()
-            output.note(f"broken off by {interruption.number.name}; everything that was started has ended")
-            return 128 + interruption.number
-    return 0
 
 
 def _tell(result: "Result") -> None:
