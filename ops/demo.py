@@ -43,10 +43,10 @@ OLDER = {"kucoin_classic"}  # the sockets of before of a venue that is here with
 MARKETS = tuple(one for one in registry.VENUE_MARKETS if one[0] not in OLDER)
 PAIRS = 3  # of each market: enough for every kind of book, and light on two cores
 DEPTHS = ("50", "20", "full")
-LIVE_WITHIN_S = 60.0
+LIVE_WITHIN_S = 120.0
 LIVE_AGAIN_WITHIN_S = 10.0  # a pair that was just resubscribed is no failure
 SIMULATOR_READY_S = 20.0
-CHECK_WITHIN_S = 30.0
+CHECK_WITHIN_S = 120.0  # seconds are enough; the rest is for a starved machine
 LOG_SHOWN = 4000  # characters of the daemons' log, where something went wrong
 GRIDS = (
     (Pair("binance", "spot", "BTC/USDT"), {"grid_step": "0.01%", "order_size": "0.002", "levels": 5}),

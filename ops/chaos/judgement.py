@@ -69,6 +69,10 @@ async def stop_daemons(fleet: "ChaosFleet") -> list[str]:
     found = []
     for daemon in fleet.running:
         daemon.resume()
+        try:
+            await daemon.introduced()  # before it can take a signal, SIGTERM ends it as it ends any process
+        except Late as late:
+            found.append(str(late))
         daemon.terminate()
     for daemon in fleet.daemons:
         try:

@@ -24,8 +24,8 @@ KEYS = {
     *("pairs_live", "pairs", "messages", "deltas_published", "history_rows", "history_gaps", "orders", "fills"),
     "daemons",
 }
-LIVE_S = 60.0
-END_S = 60.0
+LIVE_S = 150.0  # the demo itself waits for 120
+END_S = 200.0  # at its end it compares, for at most 120
 PROCESSES = Path("/proc")
 
 
@@ -52,7 +52,7 @@ def _who_knows(folder: Path) -> list[str]:
 
 
 def test_a_demo_without_a_screen_keeps_every_promise(world: Path) -> None:
-    ended = run_fleet("demo", "--seconds", "8", timeout_s=170, TMPDIR=str(world))
+    ended = run_fleet("demo", "--seconds", "8", timeout_s=400, TMPDIR=str(world))
     assert ended.code == 0, ended
     summary = json.loads(ended.out.splitlines()[-1])
     assert set(summary) == KEYS
