@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
+from feeds.feed_words import FeedState
 from fleet import clock
 from fleet.heartbeat import MemberRecord, read_members, read_pair_states, send_command
 from fleet.pair import Pair, parse_label
@@ -28,6 +29,7 @@ from ops.chaos.late import SHOWN, Late, until
 from ops.chaos.scale import Scale
 from ops.observer import Observer
 
+WARM = "warm"  # the role of a standby in a beat
 SETTLED_S = 2.0  # a planned move takes less, from one lease that changes to the next
 
 
@@ -194,13 +196,14 @@ class ChaosFleet(Ground):
         """What a daemon has on file: grants, writes, refusals, losses."""
         return self.records.facts(daemon.identity)
 
-    async def roles(self) -> dict[Pair, dict[str, str]]:
-        """By pair: what each member that has to do with it says that it is to it (owner, warm)."""
-        found: dict[Pair, dict[str, str]] = {}
+    async def standbys(self) -> dict[Pair, dict[str, bool]]:
+        """By pair: the members that say they keep it warm, and whether their own book of it is live."""
+        found: dict[Pair, dict[str, bool]] = {}
         for member in await self.members():
             said = await read_pair_states(self.redis, self.keys, member)
             for label, note in said.get("pairs", {}).items():
-                found.setdefault(parse_label(label), {})[member] = note.get("role", "owner")
+                if note.get("role") == WARM:
+                    found.setdefault(parse_label(label), {})[member] = note.get("state") == FeedState.LIVE
         return found
 
     async def status(self) -> dict[str, Any]:

@@ -28,7 +28,6 @@ OLDEST_MS = 1000.0
 PAUSE_LEASES = 3
 WOKEN_S = 3.0  # after it a woken daemon must have dropped what is no longer its own
 STANDBY = {"FLEET_STANDBY": "1"}
-WARM = "warm"
 
 
 def _live_within_ms(pairs: Collection[Pair]) -> float:
@@ -201,16 +200,13 @@ async def _others_untouched(fleet: ChaosFleet, result: Result, hurt: Mapping[Pai
 
 
 async def _wait_warm(fleet: ChaosFleet, owner: ChaosDaemon) -> None:
-    """Until each pair of `owner` has somebody else who keeps it warm."""
+    """Until each pair of `owner` has a standby, and the books of its standbys are live."""
     cold: list[Pair] = []
 
     async def warm() -> bool:
-        roles = await fleet.roles()
-        cold[:] = [
-            pair
-            for pair in fleet.owned_by(owner)
-            if not any(role == WARM for member, role in roles.get(pair, {}).items() if member != owner.identity)
-        ]
+        standbys = await fleet.standbys()
+        of_pairs = {pair: list(standbys.get(pair, {}).values()) for pair in fleet.owned_by(owner)}
+        cold[:] = [pair for pair, live in of_pairs.items() if not live or not all(live)]  # any of them may be the heir
         return not cold
 
     await until(
