@@ -6,14 +6,15 @@ clock, for effects outside Redis and to save work. States and their rules: fleet
 Two loops: one renews, one call a shard; the other only looks at the clock, so that an answer that does not come cannot
 keep a lease from expiring here before it expires there. The first runs in a thread with a connection of its own, so that a
 busy event loop does not cost the leases. It stops when the event loop has shown no life for HANG_LEASES lease times: who hangs
-must lose them.
+must lose them. A lease that outlived its own deadline is lost, whatever Redis says: behind a failover Redis may have forgotten
+that somebody else had it meanwhile. What such a renewal prolonged is given back.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from types import TracebackType
+from functools import partial
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -21,7 +22,7 @@ from redis.exceptions import RedisError
 
 from fleet import scripts
 from fleet.clock import MonoMs
-from fleet.errors import FleetError, LeaseLost
+from fleet.errors import FleetError
 from fleet.keys import Keys
 from fleet.lease_states import Event, State, next_state
 from fleet.logs import one_line
@@ -198,9 +199,9 @@ class LeaseKeeper:
         if after_ms >= self.lease_ms * 3 / 4 or lease.state is not State.ASKING:  # too late, or given up meanwhile
             self._refuse(lease)
             return Late(after_ms)
-        lease.step(Event.GRANTED)
         lease.token, lease.granted = answer.token, answer
         lease.deadline_mono_ms = sent_ms + self.lease_ms * 3 / 4
+        lease.step(Event.GRANTED)  # last: from now on the renewing thread looks at the rest
         return answer
 
     def _refuse(self, lease: Lease) -> None:
@@ -295,20 +296,30 @@ class LeaseKeeper:
     def _renew_idle_shards(self, group: asyncio.TaskGroup, client: scripts.Connection) -> None:
         """A call for each shard whose last one was answered: a node that hangs does not delay the others."""
         by_tail: dict[str, list[Lease]] = {}
+        now_ms, is_late = self._mono_ms(), False
         for lease in list(self._leases.values()):
-            if lease.state is State.HELD and lease.target.tail not in self._renewing:
+            if lease.state is not State.HELD or lease.target.tail in self._renewing:
+                continue
+            if now_ms < lease.deadline_mono_ms:
                 by_tail.setdefault(lease.target.tail, []).append(lease)
+            else:
+                is_late = True  # we were frozen, and nobody has looked at the clock since
+        if is_late:
+            self._in_our_loop(self.expire)
         for tail, leases in by_tail.items():
             self._renewing.add(tail)
             group.create_task(self._renew_shard(tail, leases, client), name=f"leases: renew {tail}")
 
     async def _renew_shard(self, tail: str, leases: Sequence[Lease], client: scripts.Connection) -> None:
         try:
-            await self._renew_leases(leases, client)
+            prolonged = await self._renew_leases(leases, client)
         finally:
             self._renewing.discard(tail)
+        for lease, token in prolonged:
+            await self._give_back(lease, token, client)
 
-    async def _renew_leases(self, leases: Sequence[Lease], client: scripts.Connection) -> None:
+    async def _renew_leases(self, leases: Sequence[Lease], client: scripts.Connection) -> list[tuple[Lease, int]]:
+        """Returns those that Redis prolonged after we had lost them by our clock."""
         tokens = [lease.token for lease in leases]
         sent_ms = self._mono_ms()
         try:
@@ -323,21 +334,39 @@ class LeaseKeeper:
             if not self._failing:
                 log.warning("leases: cannot renew: %s", one_line(error))
             self._failing = True
-            return
+            return []
         if self._failing:
             log.info("leases: Redis renews again")
         self._failing = False
         gone = set(lost)
+        answered_ms = self._mono_ms()
+        prolonged: list[tuple[Lease, int]] = []
         for position, (lease, token) in enumerate(zip(leases, tokens, strict=True)):
-            if lease.state is not State.HELD or lease.token != token:
-                continue  # lost, given up or asked for anew while the answer was under way
-            if position not in gone:
+            if lease.token != token or lease.state not in (State.HELD, State.LOST):
+                continue  # given up or asked for anew while the answer was under way
+            if position in gone:
+                self._in_our_loop(partial(self._taken, lease, token))
+            elif lease.state is State.LOST or answered_ms >= lease.deadline_mono_ms:
+                self._in_our_loop(self.expire)
+                prolonged.append((lease, token))
+            else:
                 # Event.RENEWED: HELD stays HELD. Not stepped: our loop may be changing the state at this very moment
                 lease.deadline_mono_ms = sent_ms + self.lease_ms * 3 / 4
-            elif self._loop is None or self._loop is asyncio.get_running_loop():
-                self._taken(lease, token)
-            else:
-                self._loop.call_soon_threadsafe(self._taken, lease, token)
+        return prolonged
+
+    async def _give_back(self, lease: Lease, token: int, client: scripts.Connection) -> None:
+        """So that an heir need not wait for what we may not use. Where Redis does not answer it runs out."""
+        try:
+            await scripts.release(client, lease=lease.target.lease, value=scripts.lease_value(token, self.holder))
+        except (RedisError, FleetError, OSError) as error:
+            log.debug("lease %s: renewed too late and not given back: %s", lease.target.name, one_line(error))
+
+    def _in_our_loop(self, call: Callable[[], None]) -> None:
+        """States change in our loop only; renewals may run in another thread."""
+        if self._loop is None or self._loop is asyncio.get_running_loop():
+            call()
+        else:
+            self._loop.call_soon_threadsafe(call)
 
     def _taken(self, lease: Lease, token: int) -> None:
         """A renewal found another value, or none. Asked for anew meanwhile: that answer counts."""
@@ -349,50 +378,3 @@ class LeaseKeeper:
         del self._leases[lease.target.lease]
         log.debug("lease %s lost: %s (token %d)", lease.target.name, reason, lease.token)
         lease.on_lost(lease, reason)
-
-
-class hold:  # noqa: N801 - reads as a verb: `async with hold(keeper, target) as lease:`
-    """Wait for a lease, run the body under it, give it back. Losing it cancels the body and raises LeaseLost.
-
-    It asks every quarter of a lease until granted. The keeper's `run` must be running.
-    """
-
-    def __init__(self, keeper: LeaseKeeper, target: Target) -> None:
-        self._keeper = keeper
-        self._target = target
-        self._task: asyncio.Task[object] | None = None
-        self._cancelling = 0
-        self._lost: LossReason | None = None
-
-    async def __aenter__(self) -> Lease:
-        self._task = asyncio.current_task()
-        if self._task is None:
-            raise RuntimeError("hold() wants to run in a task")
-        while True:
-            answer = await self._keeper.acquire(self._target, on_lost=self._on_lost)
-            lease = self._keeper.lease(self._target)
-            if isinstance(answer, Granted) and lease is not None:
-                self._cancelling = self._task.cancelling()
-                return lease
-            await asyncio.sleep(self._keeper.lease_ms / 4000)
-
-    def _on_lost(self, _lease: Lease, reason: LossReason) -> None:
-        self._lost = reason
-        if self._task is not None:
-            self._task.cancel()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        task, self._task = self._task, None
-        if self._lost is None or task is None:
-            try:
-                await self._keeper.release(self._target)
-            except (RedisError, FleetError, OSError) as failure:
-                log.warning("lease %s: not released, it runs out: %s", self._target.name, one_line(failure))
-            return
-        is_ours = task.uncancel() <= self._cancelling  # else somebody besides us cancels: his word counts
-        if is_ours and (kind is None or kind is asyncio.CancelledError):
-            raise LeaseLost(
-                f"{self._target.name}: the lease was {self._lost}; the work under it was stopped"
-            ) from error

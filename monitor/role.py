@@ -20,7 +20,8 @@ from fleet.clock import MonoMs, WallMs, mono_ms, wall_ms
 from fleet.config import Settings
 from fleet.errors import ConfigError, FleetError, LeaseLost
 from fleet.keys import Keys
-from fleet.lease import Lease, LeaseKeeper, hold, lane_target
+from fleet.lease import Lease, LeaseKeeper, lane_target
+from fleet.lease_hold import hold
 from monitor.clickhouse import ClickHouse
 from monitor.collector import Collector, Turn
 from monitor.snapshots import SnapshotTaker

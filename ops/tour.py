@@ -23,7 +23,8 @@ TOUR: tuple[Stop, ...] = (
         "Redis", "fleet",
         "redis_connection connect_pace ordered script_source scripts layout redis_url redis_check redis_sockets",
     ),
-    Stop("Who owns what: leases", "fleet", "lease_states own_thread lease standing hold_states succession assignment evidence"),
+    Stop("Who owns what: leases", "fleet", "lease_states own_thread lease lease_hold standing hold_states"
+        " succession assignment evidence"),
     Stop("Who owns what: members", "fleet", "heartbeat election upkeep"),
     Stop("Redis Cluster", "fleet", "cluster_map cluster_commands cluster_routes redis_cluster ordered_cluster"),
     Stop("Who should own what", "fleet", "plan placement heirs orders plan_store deafness replan serving planner"),

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import redis.asyncio
 
-from fleet import clock
+from fleet import clock, scripts
 from fleet.errors import ConnectionLost, LeaseLost
 from fleet.keys import Keys
-from fleet.lease import HANG_LEASES, Late, Lease, LeaseKeeper, LossReason, hold, lane_target, pair_target, trades_field
+from fleet.lease import HANG_LEASES, Late, Lease, LeaseKeeper, LossReason, lane_target, pair_target, trades_field
+from fleet.lease_hold import hold
 from fleet.lease_states import IllegalLeaseEventError, State
 from fleet.ordered import OrderedConnection
 from fleet.own_thread import in_own_thread
@@ -225,6 +226,60 @@ async def test_an_unanswered_renewal_does_not_keep_the_clock_from_being_looked_a
     await connection.close()
 
 
+def answered_late(monkeypatch: pytest.MonkeyPatch, clock: Clock, lease_ms: int = LEASE_MS) -> None:
+    """The holder freezes between Redis's renewing and its reading of the answer."""
+    real = scripts.renew
+
+    async def renew(*words: Any, **options: Any) -> list[int]:
+        lost = await real(*words, **options)
+        clock.now_ms += lease_ms * 3 / 4
+        return lost
+
+    monkeypatch.setattr(scripts, "renew", renew)
+
+
+async def test_a_renewal_answered_past_the_deadline_is_a_loss_and_the_lease_is_free_at_once(
+    me: Holder, you: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await me.keeper.acquire(ONE)
+    answered_late(monkeypatch, me.clock)
+    await me.keeper.renew()
+    assert me.lost == [(PAIRS[0].label, LossReason.EXPIRED)]
+    assert isinstance(await you.keeper.acquire(ONE), Granted)
+
+
+async def test_a_lease_past_its_deadline_is_not_renewed_but_lost(me: Holder, redis: redis.asyncio.Redis) -> None:
+    await me.keeper.acquire(ONE)
+    await redis.pexpire(ONE.lease, 60_000)
+    me.clock.now_ms += LEASE_MS * 3 / 4
+    await me.keeper.renew()
+    assert me.lost == [(PAIRS[0].label, LossReason.EXPIRED)]
+    assert await redis.pttl(ONE.lease) > LEASE_MS
+
+
+async def test_what_a_renewal_under_way_prolongs_after_the_loss_is_given_back_unless_asked_for_anew(
+    me: Holder, redis: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = pair_target(KEYS, next(pair for pair in PAIRS[1:] if KEYS.shard(pair) == KEYS.shard(PAIRS[0])))
+    await me.keeper.acquire(ONE)
+    await me.keeper.acquire(two)
+    real = scripts.renew
+
+    async def renew(*words: Any, **options: Any) -> list[int]:
+        lost = await real(*words, **options)
+        me.clock.now_ms += LEASE_MS * 3 / 4
+        me.keeper.expire()
+        assert isinstance(await me.keeper.acquire(two), Granted)
+        return lost
+
+    monkeypatch.setattr(scripts, "renew", renew)
+    await me.keeper.renew()
+    assert me.lost == [(PAIRS[0].label, LossReason.EXPIRED), (two.name, LossReason.EXPIRED)]
+    assert await redis.get(ONE.lease) is None
+    assert me.keeper.holds(two)
+    assert await redis.get(two.lease) is not None
+
+
 async def test_a_lane_is_held_while_its_body_runs_and_released_after(me: Holder, redis: redis.asyncio.Redis) -> None:
     lane = lane_target(KEYS, 2)
     async with hold(me.keeper, lane) as lease:
@@ -355,6 +410,28 @@ async def test_a_lease_that_the_thread_finds_taken_is_lost_in_our_loop(
         await wait_until(lambda: blocked.lost == [LossReason.TAKEN], "the loss to be told")
         assert blocked.keeper.lease(ONE) is None
         running.cancel()
+
+
+async def test_a_renewal_that_the_thread_finds_late_is_a_loss_in_our_loop_and_is_given_back(
+    redis: redis.asyncio.Redis, redis_url: str, wait_until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told_in: list[threading.Thread] = []
+    by_hand = Clock()
+    keeper = LeaseKeeper(
+        redis, holder="host:1:a", lease_ms=60_000, mono_ms=by_hand,
+        on_lost=lambda *_: told_in.append(threading.current_thread()), renewals=lambda: type(redis).from_url(redis_url),
+    )  # fmt: skip
+    assert isinstance(await keeper.acquire(ONE), Granted)
+    answered_late(monkeypatch, by_hand, 60_000)
+
+    async def is_free() -> bool:
+        return not await redis.exists(ONE.lease)
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(keeper.run())
+        await wait_until(is_free, "the lease to be given back, long before it runs out")
+        running.cancel()
+    assert told_in == [threading.current_thread()]
 
 
 async def test_what_fails_in_the_thread_fails_where_it_was_started() -> None:
