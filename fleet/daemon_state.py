@@ -57,7 +57,7 @@ async def write_daemon_states(engine: AsyncEngine, members: Iterable[DaemonState
 
 async def read_daemon_states(engine: AsyncEngine) -> list[DaemonState]:
     """Every row, by name. Roles come back as ROLE's text. Raises Unreachable or SchemaMissing."""
-    async with reading(engine) as connection:
+    async with reading(engine, bounded=True) as connection:
         rows = (await connection.execute(DAEMON_STATE.select().order_by(DAEMON_STATE.c.DAEMON_ID))).mappings().all()
     return [
         DaemonState(

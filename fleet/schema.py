@@ -242,7 +242,7 @@ async def create_schema(engine: AsyncEngine) -> None:
 
 async def fleet_uuid(engine: AsyncEngine) -> str:
     """The identity of the fleet this database belongs to. Raises SchemaMissing where `fleet init` has not run."""
-    async with reading(engine) as connection:
+    async with reading(engine, bounded=True) as connection:
         found = await connection.scalar(sa.select(FLEET.c.VALUE).where(FLEET.c.NAME == "uuid"))
     if found is None:
         raise SchemaMissing(f"the fleet's uuid is missing in table FLEET of {place(engine)}: run `fleet init`")

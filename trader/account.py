@@ -145,7 +145,7 @@ class AccountWorker:
         while True:
             await asyncio.sleep(lease.ttl_ms / 4000)
             try:
-                await self._leases.renew(lease)
+                await self._renew(lease)
             except Fenced:
                 raise
             except FleetError as error:
@@ -154,6 +154,14 @@ class AccountWorker:
                 self._failed(error)
             else:
                 self._answers()
+
+    async def _renew(self, lease: AccountLease) -> None:
+        # SQL may take longer to be given up than the lease is safe: then it is lost, whatever is answered
+        try:
+            async with asyncio.timeout((lease.safe_until_ms - self._mono()) / 1000):
+                await self._leases.renew(lease)
+        except TimeoutError:
+            raise Fenced(f"the lease of account {self.account!r} could not be renewed in time: no answer") from None
 
     async def _trade(self, lease: AccountLease) -> None:
         ledger = Ledger(self._engine, lease)

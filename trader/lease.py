@@ -73,7 +73,7 @@ class Leases:
     async def acquire(self, account: str) -> AccountLease | HeldByOther:
         """Take the account if it is free or expired: always with a higher epoch than ever before."""
         sent_ms = self._clock()
-        async with writing(self._engine) as connection:
+        async with writing(self._engine, bounded=True) as connection:
             await _ensure_row(connection, account)
             row = await _locked(connection, account)
             if row.expires_ms > row.now_ms and row.holder != self.holder:
@@ -91,7 +91,7 @@ class Leases:
     async def renew(self, lease: AccountLease) -> None:
         """Prolong, and learn of a halt. Raises Fenced when the account has a new owner."""
         sent_ms = self._clock()
-        async with writing(self._engine) as connection:
+        async with writing(self._engine, bounded=True) as connection:
             row = await fence(connection, lease)
             await connection.execute(
                 ACCOUNT_LEASE.update()
@@ -104,7 +104,7 @@ class Leases:
     async def release(self, lease: AccountLease) -> None:
         """Let the next owner in at once. Nothing happens if the lease is lost already."""
         lease.safe_until_ms = 0.0
-        async with writing(self._engine) as connection:
+        async with writing(self._engine, bounded=True) as connection:
             await connection.execute(
                 ACCOUNT_LEASE.update()
                 .where(ACCOUNT_LEASE.c.ACCOUNT == lease.account, ACCOUNT_LEASE.c.HOLDER == lease.holder)
@@ -154,13 +154,13 @@ async def _locked(connection: AsyncConnection, account: str) -> _Row:
 
 async def halt(engine: AsyncEngine, reason: str) -> None:
     """Stop all trading of the fleet: no new order from now on, working ones are cancelled. Stays until `resume`."""
-    async with writing(engine) as connection:
+    async with writing(engine, bounded=True) as connection:
         await connection.execute(FLEET.delete().where(FLEET.c.NAME == _HALT))
         await connection.execute(FLEET.insert().values(NAME=_HALT, VALUE=(reason.strip() or "halted")[:500]))
 
 
 async def resume(engine: AsyncEngine) -> bool:
     """End a halt; False if there was none."""
-    async with writing(engine) as connection:
+    async with writing(engine, bounded=True) as connection:
         result = await connection.execute(FLEET.delete().where(FLEET.c.NAME == _HALT))
     return result.rowcount == 1

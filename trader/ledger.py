@@ -6,7 +6,7 @@ fill      the fill and the order's new state in one transaction, under a unique 
 load      working orders and all fills: from them alone a new owner goes on
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ from fleet.tasks import Task
 from trader.lease import AccountLease, fence
 from trader.orders import WORKING, Fill, Order, OrderState, Side
 
+PAGE_ROWS = 5_000
 _WORKING = sorted(WORKING)
 
 
@@ -40,7 +41,8 @@ class TaskRecord:
 
 class Ledger:
     """Writes under one account's lease. All methods raise Fenced when the account has a new owner, Unreachable when SQL
-    does not answer: what is in SQL is then to be read again, since a COMMIT may have taken effect unseen."""
+    does not answer, also where it hangs: what is in SQL is then to be read again, since a COMMIT may have taken effect
+    unseen. That means a lease anew: its lock waits for a transaction of ours that the server still works on."""
 
     def __init__(self, engine: AsyncEngine, lease: AccountLease) -> None:
         self.lease = lease
@@ -48,17 +50,14 @@ class Ledger:
 
     async def load(self, task: Task) -> TaskRecord:
         """What SQL holds of the task on this account and pair."""
-        async with writing(self._engine) as connection:
+        async with writing(self._engine, bounded=True) as connection:
             # under the lock: a transaction of the former owner that is still under way ends first
             await fence(connection, self.lease)
             rows = await connection.execute(
                 ORDERS.select().where(*_of_task(ORDERS, task, _WORKING)).order_by(ORDERS.c.ID)
             )
             working = tuple(_order(row) for row in rows.mappings())
-            rows = await connection.execute(
-                TRADE_HISTORY.select().where(*_of_task(TRADE_HISTORY, task)).order_by(TRADE_HISTORY.c.ID)
-            )
-            history = rows.mappings().all()
+            history = [row async for row in history_rows(connection, *_of_task(TRADE_HISTORY, task))]
             last = next((row["CLIENT_ORDER_ID"] for row in reversed(history) if row["STATUS"] == "filled"), None)
             last_filled = await _find(connection, last) if last else None
         return TaskRecord(working, tuple(fill_of_row(row) for row in history), last_filled)
@@ -66,7 +65,7 @@ class Ledger:
     async def orphans(self, tasks: Iterable[Task]) -> list[Order]:
         """Working orders of the account that belong to none of its tasks as they are now."""
         known = {(task.id, task.pair, task.mode) for task in tasks}
-        async with reading(self._engine) as connection:
+        async with reading(self._engine, bounded=True) as connection:
             mine = (ORDERS.c.ACCOUNT == self.lease.account, ORDERS.c.STATE.in_(_WORKING))
             rows = (await connection.execute(ORDERS.select().where(*mine).order_by(ORDERS.c.ID))).mappings().all()
         orders = [_order(row) for row in rows]
@@ -74,7 +73,7 @@ class Ledger:
 
     async def intents(self, orders: Sequence[Order]) -> None:
         """Write orders down before they are sent; all or none. Raises Halted where a halt stands in SQL."""
-        async with writing(self._engine) as connection:
+        async with writing(self._engine, bounded=True) as connection:
             row = await fence(connection, self.lease, unexpired=True)
             if row.halted:
                 self.lease.halted = row.halted
@@ -83,7 +82,7 @@ class Ledger:
 
     async def opened(self, orders: Sequence[Order]) -> None:
         """The venue has them (`venue_id` is its name of them)."""
-        async with writing(self._engine) as connection:
+        async with writing(self._engine, bounded=True) as connection:
             await fence(connection, self.lease)
             for order in orders:
                 await connection.execute(
@@ -94,7 +93,7 @@ class Ledger:
 
     async def ended(self, orders: Sequence[Order], state: OrderState, reason: str) -> None:
         """Cancelled or rejected; an order that ended otherwise before keeps its state."""
-        async with writing(self._engine) as connection:
+        async with writing(self._engine, bounded=True) as connection:
             await fence(connection, self.lease)
             await connection.execute(
                 ORDERS.update()
@@ -109,7 +108,7 @@ class Ledger:
 
         Raises FleetError for a fill of an order that is not in SQL, or of more than remains of it.
         """
-        async with writing(self._engine) as connection:
+        async with writing(self._engine, bounded=True) as connection:
             await fence(connection, self.lease)
             known = sa.select(TRADE_HISTORY.c.ID).where(
                 TRADE_HISTORY.c.CLIENT_ORDER_ID == fill.client_id, TRADE_HISTORY.c.VENUE_TRADE_ID == fill.trade_id
@@ -173,6 +172,21 @@ class Ledger:
             "STATUS": "filled" if order.state is OrderState.FILLED else "open",
             "EXECUTED_AT": datetime.fromtimestamp(fill.executed_us / 1_000_000, UTC).replace(tzinfo=None),
         }
+
+
+async def history_rows(
+    connection: AsyncConnection, *conditions: sa.ColumnElement[bool]
+) -> AsyncIterator[sa.RowMapping]:
+    """Rows of TRADE_HISTORY, oldest first. By pages: of any number of fills, each answer is there within ANSWER_S."""
+    last = 0
+    while True:
+        page = TRADE_HISTORY.select().where(*conditions, TRADE_HISTORY.c.ID > last).order_by(TRADE_HISTORY.c.ID)
+        rows = (await connection.execute(page.limit(PAGE_ROWS))).mappings().all()
+        for row in rows:
+            yield row
+        if len(rows) < PAGE_ROWS:
+            return
+        last = rows[-1]["ID"]
 
 
 def _of_task(table: sa.Table, task: Task, states: Sequence[str] = ()) -> list[sa.ColumnElement[bool]]:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from fleet.pair import Pair
 from fleet.schema import ACCOUNT_LEASE, ORDERS, TRADE_HISTORY, database_ms
 from fleet.sql import reading
-from trader.ledger import fill_of_row
+from trader.ledger import fill_of_row, history_rows
 from trader.money import plain
 from trader.orders import WORKING
 from trader.portfolio import Portfolio
@@ -19,7 +19,7 @@ async def orders(engine: AsyncEngine, *, limit: int = 100, working: bool = False
     statement = ORDERS.select().order_by(ORDERS.c.ID.desc()).limit(limit)
     if working:
         statement = statement.where(ORDERS.c.STATE.in_(sorted(WORKING)))
-    async with reading(engine) as connection:
+    async with reading(engine, bounded=True) as connection:
         rows = (await connection.execute(statement)).mappings().all()
     return [
         {
@@ -46,7 +46,7 @@ async def orders(engine: AsyncEngine, *, limit: int = 100, working: bool = False
 async def fills(engine: AsyncEngine, *, limit: int = 100) -> list[dict[str, Any]]:
     """The newest fills first. Raises Unreachable, SchemaMissing."""
     statement = TRADE_HISTORY.select().order_by(TRADE_HISTORY.c.ID.desc()).limit(limit)
-    async with reading(engine) as connection:
+    async with reading(engine, bounded=True) as connection:
         rows = (await connection.execute(statement)).mappings().all()
     shown = []
     for row in rows:
@@ -74,8 +74,8 @@ async def fills(engine: AsyncEngine, *, limit: int = 100) -> list[dict[str, Any]
 async def pnl(engine: AsyncEngine) -> list[dict[str, Any]]:
     """Position, realised profit and commission of every task and pair that ever traded, from all fills."""
     held: dict[tuple[int, str, Pair], Portfolio] = {}
-    async with reading(engine) as connection:
-        for row in (await connection.execute(TRADE_HISTORY.select().order_by(TRADE_HISTORY.c.ID))).mappings():
+    async with reading(engine, bounded=True) as connection:
+        async for row in history_rows(connection):
             pair = Pair(row["EXCHANGE_ID"], row["MARKET_TYPE"], row["TRADE_PAIR"])
             key = (row["TASK_ID"], row["ACCOUNT"], pair)
             held.setdefault(key, Portfolio(pair)).apply(fill_of_row(row))
@@ -97,7 +97,7 @@ async def pnl(engine: AsyncEngine) -> list[dict[str, Any]]:
 
 async def owners(engine: AsyncEngine) -> list[dict[str, Any]]:
     """Who owns which account, and for how long still (ms, by the database's clock; below 0: nobody)."""
-    async with reading(engine) as connection:
+    async with reading(engine, bounded=True) as connection:
         left = (ACCOUNT_LEASE.c.EXPIRES_MS - database_ms(connection)).label("LEFT_MS")
         lease = ACCOUNT_LEASE.c
         rows = await connection.execute(

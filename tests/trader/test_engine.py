@@ -101,9 +101,9 @@ class Crashing:
             raise Crash
 
     @asynccontextmanager
-    async def writing(self, engine: AsyncEngine):
+    async def writing(self, engine: AsyncEngine, *, bounded: bool):
         self.moment()
-        async with writing(engine) as connection:
+        async with writing(engine, bounded=bounded) as connection:
             yield connection
             self.moment()
         self.moment()

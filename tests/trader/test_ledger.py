@@ -1,13 +1,16 @@
 """Orders and fills in SQL, on MariaDB and on SQLite."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
-from fleet.errors import Fenced, FleetError
-from fleet.schema import ACCOUNT_LEASE, ORDERS, TRADE_HISTORY
+from fleet import sql
+from fleet.errors import Fenced, FleetError, Unreachable
+from fleet.schema import ACCOUNT_LEASE, ORDERS, TRADE_HISTORY, create_schema, fleet_uuid
 from fleet.sql import reading, writing
 from tests.support.trading import BTC, D, fill, order, trade
 from trader import report
-from trader.lease import AccountLease, Leases, halt
+from trader.lease import AccountLease, Leases, halt, resume
 from trader.ledger import Halted, Ledger
 from trader.orders import OrderState, Side
 
@@ -139,3 +142,58 @@ async def test_reports_read_what_was_written(any_engine, ledger: Ledger) -> None
     [owner] = await report.owners(any_engine)
     assert (owner["holder"], owner["epoch"]) == ("daemon", 1)
     assert owner["expires_in_ms"] > 50_000
+
+
+async def test_a_history_of_several_pages_is_read_whole_and_in_order(
+    any_engine, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trader.ledger.PAGE_ROWS", 2)
+    await ledger.intents([intent(amount=D(4))])
+    names = ["t1", "t2", "t3", "t4"]
+    for name in names:
+        await ledger.fill(fill(trade_id=name, amount=D(1)))
+        assert [one.trade_id for one in (await ledger.load(trade())).fills] == names[: names.index(name) + 1]
+    [held] = await report.pnl(any_engine)
+    assert held["fills"] == 4
+
+
+async def test_a_database_that_hangs_is_given_up_by_every_question_and_write(
+    own_mariadb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await own_mariadb()
+    await server.execute("CREATE DATABASE fleet")
+    engine = sql.engine_of(server.database_url("fleet"))
+    await create_schema(engine)
+    leases = Leases(engine, "daemon", 60_000)
+    lease = await leases.acquire("paper")
+    assert isinstance(lease, AccountLease)
+    ledger = Ledger(engine, lease)
+    await ledger.intents([intent()])
+    monkeypatch.setattr(sql, "ANSWER_S", 0.1)
+    monkeypatch.setattr(sql, "LOCK_WAIT_S", 0)
+    asked: list[Callable[[], Awaitable[object]]] = [
+        lambda: leases.acquire("paper"),
+        lambda: leases.renew(lease),
+        lambda: ledger.load(trade()),
+        lambda: ledger.orphans([]),
+        lambda: ledger.intents([intent(client_id="c2")]),
+        lambda: ledger.opened([intent()]),
+        lambda: ledger.ended([intent()], OrderState.CANCELLED, "test"),
+        lambda: ledger.fill(fill()),
+        lambda: report.orders(engine),
+        lambda: report.fills(engine),
+        lambda: report.pnl(engine),
+        lambda: report.owners(engine),
+        lambda: halt(engine, "test"),
+        lambda: resume(engine),
+        lambda: fleet_uuid(engine),
+        lambda: leases.release(lease),
+    ]
+    server.pause()
+    try:
+        for ask in asked:
+            with pytest.raises(Unreachable, match="does not answer: expected it within"):
+                await ask()
+    finally:
+        server.resume()
+    await engine.dispose()

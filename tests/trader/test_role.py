@@ -224,5 +224,35 @@ async def test_without_sql_nothing_is_sent_and_with_it_trading_goes_on(
     await engine.dispose()
 
 
+async def test_a_database_that_hangs_costs_the_lease_and_what_was_under_way_is_not_doubled(
+    own_mariadb, market: ScriptedMarket, wait_until
+) -> None:
+    server = await own_mariadb()
+    await server.execute("CREATE DATABASE fleet")
+    engine = engine_of(server.database_url("fleet"))
+    await create_schema(engine)
+    await add(engine, GRID)
+    role = make(engine, market, lease_ms=2000)
+    async with running(role):
+        await wait_until(lambda: task_state(role).get("working") == 4, "the grid", 30)
+        epoch, fenced = account(role)["epoch"], account(role)["fenced"]
+        server.pause()
+        try:
+            market.move("98.9")  # a fill to be written: nobody knows whether it was
+            # SQL itself is given up after 20 s only, the lease is safe for 1.5
+            await wait_until(lambda: account(role)["fenced"] > fenced, "the lease to be lost", 15)
+            assert role.stats()["fills"] == 0
+            assert account(role)["state"] == "waiting"
+        finally:
+            server.resume()
+        await wait_until(lambda: account(role)["epoch"] > epoch, "a lease anew", 60)
+        await wait_until(lambda: task_state(role).get("position") == "1", "the position", 60)
+    written = await report.orders(engine)
+    assert len({one["client_id"] for one in written}) == len(written)
+    [held] = await report.pnl(engine)
+    assert held["fills"] == 1
+    await engine.dispose()
+
+
 async def test_a_role_that_never_ran_stops_at_once(any_engine, market: ScriptedMarket) -> None:
     await make(any_engine, market).stop(mono_ms() + 60_000)
