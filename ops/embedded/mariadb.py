@@ -79,6 +79,11 @@ class MariaDB(EmbeddedServer):
         return self.directory / "data"
 
     @property
+    def _own_tmp(self) -> str:
+        """A server that starts removes the temporary tables of all others in its folder for them."""
+        return f"--tmpdir={self.directory}"
+
+    @property
     def _as_user(self) -> list[str]:
         return ["--user=root"] if os.geteuid() == 0 else []
 
@@ -94,6 +99,7 @@ class MariaDB(EmbeddedServer):
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 "--innodb-log-file-size=8M",
+                self._own_tmp,
                 *self._as_user,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
@@ -119,6 +125,7 @@ class MariaDB(EmbeddedServer):
             f"--pid-file={self.directory / 'pid'}",
             f"--port={self.port}",
             f"--init-file={users}",
+            self._own_tmp,
             *self._as_user,
             *SETTINGS,
         ]
