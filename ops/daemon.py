@@ -52,6 +52,7 @@ MOST_CONNECTIONS = COMMANDS + READS + 2
 RENEWALS_OF_A_NODE = 8  # on a Cluster, where one connection to all would let a node that hangs delay the others
 MEMBERS_EVERY_S = 0.5
 PLAN_EVERY_S = 0.25
+FAREWELL_S = 1.0  # a stop waits no longer for a Redis that is silent
 
 
 class Coordination:
@@ -209,7 +210,8 @@ class Coordination:
         """Say so at once, so that nobody counts on us and our heirs get ready."""
         self._quiet = True
         try:
-            await self.heartbeat.beat()
+            async with asyncio.timeout(FAREWELL_S):
+                await self.heartbeat.beat()
         except (RedisError, FleetError, OSError) as error:
             log.warning("quiet: %s; the next beat says so", one_line(error))
 
@@ -217,7 +219,8 @@ class Coordination:
         """Let another lead, and take our record out."""
         try:
             await self.election.resign()
-            await self.heartbeat.leave()
+            async with asyncio.timeout(FAREWELL_S):
+                await self.heartbeat.leave()
         except (RedisError, FleetError, OSError) as error:
             log.warning("leaving: %s; our record and leadership run out by themselves", one_line(error))
 
