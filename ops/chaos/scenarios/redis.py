@@ -148,8 +148,9 @@ async def _server_ms(fleet: ChaosFleet) -> int:
 
 async def _stayed_up(fleet: ChaosFleet, result: Result, proxy: Proxy, at: Moment, back_ms: float) -> None:
     """Nobody ended, and nobody hammered a Redis that was away, or that came back."""
-    end_ms = back_ms + BEHIND_MS
-    await asyncio.sleep(max(0.0, end_ms - clock.mono_ms()) / 1000)
+    if back_ms > at.mono_ms:  # else it was never away
+        await asyncio.sleep(max(0.0, back_ms + BEHIND_MS - clock.mono_ms()) / 1000)
+    end_ms = min(clock.mono_ms(), back_ms + BEHIND_MS)
     result.violations += [f"{one.name} ended: {one.last_words()}" for one in fleet.daemons if not one.is_running]
     for daemon in fleet.daemons:
         stats = await proxy.stats(door_of(daemon))
