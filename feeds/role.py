@@ -23,13 +23,16 @@ from feeds.source import NO_BOOK, Source
 from feeds.venues import VENUES, find
 from fleet import clock
 from fleet.config import Settings
+from fleet.connect_pace import Paces
 from fleet.errors import FleetError
 from fleet.evidence import NO_EVIDENCE, Evidence
+from fleet.kept_connected import connect_at_pace
 from fleet.keys import Keys
 from fleet.lease import LeaseKeeper
 from fleet.logs import one_line
 from fleet.ordered_cluster import ordered
 from fleet.pair import Pair
+from fleet.redis_connection import own_paces
 from fleet.serving import group_of
 from fleet.succession import Duty
 from fleet.tasks import TaskSet
@@ -46,7 +49,6 @@ PRESSURE_CHECK_S = 0.02
 WAITING_MOST = 10_000  # events not yet accepted, of all pairs: beyond it the venues wait in TCP …
 WAITING_FEW = 2_000  # … until so few are left,
 HELD_MOST_MS = 2000.0  # or this long: a Redis that is slow for longer makes pairs conflate
-RECONNECT_LEAST_S, RECONNECT_MOST_S = 0.7, 1.0  # Redis is ours, unlike a venue: back within a second of its return
 
 
 class TaskSource(Protocol):
@@ -73,10 +75,14 @@ class FeedRole:
         members: Callable[[], Sequence[str]],
         rng: random.Random,
         evidence: Evidence = NO_EVIDENCE,
+        paces: Paces | None = None,
     ) -> None:
+        """`paces`: of all connections of this process to Redis."""
         self.rate = 0.0
         self.refused: dict[Pair, str] = {}
-        self.connection = ordered(settings.redis_url.get_secret_value(), name="fleet-publish")
+        redis_url = settings.redis_url.get_secret_value()
+        self.connection = ordered(redis_url, name="fleet-publish")
+        self._pace = (paces or own_paces()).of(redis_url)
         self.publisher = Publisher(
             self.connection,
             keys,
@@ -119,7 +125,6 @@ class FeedRole:
         self._redis = redis
         self._keys = keys
         self.leases = leases
-        self._rng = rng
 
     # --- what happens ---------------------------------------------------------------------------------------------------
 
@@ -184,22 +189,9 @@ class FeedRole:
         while True:
             if not self.connection.connected:
                 self.publisher.doubt_all("the connection to Redis was lost")
-                await self._connect()
+                await connect_at_pace(self.connection, self._pace, "publishing")
                 self.ownership.woken.set()
             await asyncio.sleep(LINK_CHECK_S)
-
-    async def _connect(self) -> None:
-        told = ""
-        while True:
-            try:
-                await self.connection.connect()
-            except FleetError as error:
-                if one_line(error) != told:
-                    told = one_line(error)
-                    log.warning("publishing waits: %s", told)
-                await asyncio.sleep(self._rng.uniform(RECONNECT_LEAST_S, RECONNECT_MOST_S))
-            else:
-                return
 
     async def _own(self) -> None:
         started_ms = clock.mono_ms()

@@ -17,6 +17,8 @@ from fleet.errors import FleetError
 from fleet.keys import Keys
 from fleet.logs import one_line
 
+RESIGN_S = 1.0
+
 log = logging.getLogger(__name__)
 
 
@@ -113,9 +115,10 @@ class Election:
         self._woken.set()
 
     async def resign(self) -> None:
-        """Let another lead at once. Does nothing when somebody else does. Raises what the connection raises."""
+        """Let another lead at once. Does nothing when somebody else does. Raises what the connection raises, and TimeoutError
+        where Redis is silent: a stop does not wait for it."""
         self._until_ms = 0.0
-        async with self._asking:  # an answer under way would make us leader again
+        async with asyncio.timeout(RESIGN_S), self._asking:  # an answer under way would make us leader again
             self._until_ms = 0.0
             if self.leader == self._member:
                 value = scripts.lease_value(self.term, self._member)

@@ -23,6 +23,7 @@ from fleet.logs import one_line
 log = logging.getLogger(__name__)
 
 BEAT_MS = 1000
+AGAIN_MS = 250  # behind a beat that failed: the others must hear of us as soon as Redis is back
 TTL_MS = 5000  # five missed beats: a member that is only slow stays listed
 COMMAND_TTL_MS = 60_000  # a command to a daemon that is gone must not wait for a later one
 
@@ -100,7 +101,7 @@ class Heartbeat:
         self._encode = msgspec.json.Encoder().encode
 
     async def run(self) -> None:
-        """Beat every second, for ever. Errors of Redis are told once an outage and survived."""
+        """Beat every second, sooner after one that failed, for ever. Errors of Redis are told once an outage and survived."""
         while True:
             try:
                 await self.beat()
@@ -112,7 +113,7 @@ class Heartbeat:
                 if self.failures:
                     log.info("heartbeat: Redis takes our beat again, %d were lost", self.failures)
                 self.failures = 0
-            await asyncio.sleep(BEAT_MS / 1000)
+            await asyncio.sleep((AGAIN_MS if self.failures else BEAT_MS) / 1000)
 
     async def beat(self) -> None:
         """One beat, its commands carried out. Raises what the connection raises."""

@@ -13,11 +13,11 @@ that somebody else had it meanwhile. What such a renewal prolonged is given back
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from fleet import scripts
@@ -121,9 +121,9 @@ class LeaseKeeper:
         lease_ms: int,
         mono_ms: MonoMs,
         on_lost: OnLost,
-        renewals: Callable[[], Redis] | None = None,
+        renewals: Callable[[], AbstractAsyncContextManager[scripts.Connection]] | None = None,
     ) -> None:
-        """`renewals` makes the client of the renewing thread; None: renewals share our loop and `redis`."""
+        """`renewals` opens the connection of the renewing thread; None: renewals share our loop and `redis`."""
         self.holder = holder
         self.lease_ms = lease_ms
         self.worst_stall_ms = 0.0
@@ -256,11 +256,8 @@ class LeaseKeeper:
     async def _renew_by_own_client(self) -> None:
         if self._connect_renewals is None:
             return
-        client = self._connect_renewals()
-        try:
+        async with self._connect_renewals() as client:
             await self._renew_for_ever(client)
-        finally:
-            await client.aclose()
 
     async def _renew_for_ever(self, client: scripts.Connection | None = None) -> None:
         async with asyncio.TaskGroup() as group:

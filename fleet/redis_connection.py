@@ -15,7 +15,7 @@ from random import Random
 from typing import Any, NamedTuple, TypeVar
 
 import redis.asyncio
-from redis.asyncio.connection import ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError
@@ -24,15 +24,17 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from fleet import clock
 from fleet.config import Settings, redact_url
-from fleet.connect_pace import ConnectPace
+from fleet.connect_pace import Paces
 from fleet.errors import ConfigError, FleetError, Unreachable
 from fleet.redis_cluster import ClusterClient
+from fleet.redis_pool import BoundedPool
 from fleet.redis_sockets import MENDED, OF_PRIMARY, SentinelPool, Sentinels
 from fleet.redis_url import Form, HostPort, RedisUrl, parse_redis_url
 
 CONNECT_TIMEOUT_S = 3.0  # below the lease time: a daemon that cannot connect must know it while it still has its leases
 SOCKET_TIMEOUT_S = 5.0  # a healthy Redis answers within milliseconds; a fork or a full disk may take seconds
 HEALTH_CHECK_S = 10  # a pooled connection idle for longer is proved by PING before it is used
+MOST = 100  # connections of a client to one server, where its maker gives no other number
 P = TypeVar("P", bound=asyncio.Protocol)
 
 
@@ -49,20 +51,31 @@ class Address(NamedTuple):
     tls: ssl.SSLContext | None
 
 
-def connect(settings: Settings, *, name: str = "fleet") -> redis.asyncio.Redis:
+def own_paces() -> Paces:
+    """For the clients of a process that share them."""
+    return Paces(mono_ms=clock.mono_ms, rng=Random())
+
+
+def connect(
+    settings: Settings, *, name: str = "fleet", most: int = MOST, paces: Paces | None = None
+) -> redis.asyncio.Redis:
     """A client with a pool; replies are bytes. It connects at its first command. Raises ConfigError for the URL.
 
     Behind Sentinels it talks to the primary of the moment; on a Cluster every command goes to the node of its key.
-    `name` shows in CLIENT LIST.
+    `name` shows in CLIENT LIST. It has at most `most` connections to a server: a command that finds all in use waits for one.
+    `paces`: shared by the clients of a process; None: its own.
     """
     url = parse_redis_url(settings.redis_url.get_secret_value())
+    paces = paces or own_paces()
     match url.form:
         case Form.SERVER:
-            return redis.asyncio.Redis.from_pool(_pool(url.url, name))
+            return redis.asyncio.Redis.from_pool(_pool(url.url, name, most, paces))
         case Form.SENTINEL:
-            return redis.asyncio.Redis.from_pool(_sentinel_pool(url, name))
+            return redis.asyncio.Redis.from_pool(_sentinel_pool(url, name, most, paces))
         case Form.CLUSTER:
-            return ClusterClient(url.hosts, lambda at: redis.asyncio.Redis.from_pool(_pool(url.of_server(at), name)))
+            return ClusterClient(
+                url.hosts, lambda at: redis.asyncio.Redis.from_pool(_pool(url.of_server(at), name, most, paces))
+            )
 
 
 def client_of_server(url: RedisUrl, at: HostPort, *, name: str = "fleet") -> redis.asyncio.Redis:
@@ -179,11 +192,13 @@ def _causes(error: BaseException) -> list[BaseException]:
     return found
 
 
-def _pool(url: str, name: str) -> ConnectionPool:
+def _pool(url: str, name: str, most: int = MOST, paces: Paces | None = None) -> BoundedPool:
     scheme = url.partition("://")[0]
     try:
-        pool = ConnectionPool.from_url(
+        pool = BoundedPool.from_url(
             url,
+            max_connections=most,
+            patience_s=SOCKET_TIMEOUT_S,
             protocol=2,
             decode_responses=False,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
@@ -197,15 +212,17 @@ def _pool(url: str, name: str) -> ConnectionPool:
     except (ValueError, TypeError) as error:
         raise ConfigError(f"FLEET_REDIS_URL {redact_url(url)}: {error}") from error
     pool.connection_class = MENDED[pool.connection_class]
-    pool.connection_kwargs["pace"] = ConnectPace(mono_ms=clock.mono_ms, rng=Random())
+    pool.connection_kwargs["pace"] = (paces or own_paces()).of(url)
     return pool
 
 
-def _sentinel_pool(url: RedisUrl, name: str) -> SentinelPool:
-    plain = _pool(url.of_server(url.hosts[0]), name)  # redis-py's reading of the options; the address is found later
+def _sentinel_pool(url: RedisUrl, name: str, most: int, paces: Paces) -> SentinelPool:
+    # redis-py's reading of the options; the address is found later
+    plain = _pool(url.of_server(url.hosts[0]), name, most)
     return SentinelPool(
         sentinels_of(url, name),
         connection_class=OF_PRIMARY[plain.connection_class],
         max_connections=plain.max_connections,
-        **plain.connection_kwargs,
+        patience_s=SOCKET_TIMEOUT_S,
+        **{**plain.connection_kwargs, "pace": paces.of(url.url)},
     )

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import redis.asyncio
-from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from fleet.connect_pace import ConnectPace
 from fleet.errors import Unreachable
 from fleet.logs import one_line
+from fleet.redis_pool import BoundedPool
 from fleet.redis_url import HostPort
 
 SENTINEL_TIMEOUT_S = 1.0  # one that answers later is not waited for: the others know as much
@@ -30,7 +31,7 @@ class _Mended:
     uvloop answers a write to a socket that was reset a moment ago with RuntimeError, which redis-py passes on as it is; nobody
     takes that for an outage. Here it becomes the ConnectionError that it is.
 
-    `pace`: all connections of a client connect by it (fleet.connect_pace); None: whenever they like."""
+    `pace`: all connections of a process connect by it (fleet.connect_pace); None: whenever they like."""
 
     def __init__(self, *, pace: ConnectPace | None = None, **options: Any) -> None:
         super().__init__(**options)
@@ -139,7 +140,7 @@ class Sentinels:
         await asyncio.gather(*(client.aclose() for client in self._clients))
 
 
-class SentinelPool(ConnectionPool):
+class SentinelPool(BoundedPool):
     """Connections to the primary of a service, wherever it is now."""
 
     def __init__(self, sentinels: Sentinels, **options: Any) -> None:

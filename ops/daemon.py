@@ -6,7 +6,7 @@ import os
 import random
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import msgspec
@@ -18,18 +18,22 @@ from feeds.ownership import Ownership
 from feeds.role import FeedRole
 from fleet import VERSION, clock
 from fleet.config import Role, Settings
+from fleet.connect_pace import Paces
 from fleet.election import Election
 from fleet.errors import ConfigError, FleetError
 from fleet.evidence import open_evidence
 from fleet.heartbeat import Heartbeat, MemberRecord, make_identity, read_members
+from fleet.kept_connected import kept_connected
 from fleet.keys import Keys
 from fleet.layout import join_layout
 from fleet.lease import Lease, LeaseKeeper, LossReason
 from fleet.logs import one_line
+from fleet.ordered_cluster import Ordered, ordered
 from fleet.plan import PLAN_VERSION
 from fleet.plan_store import read_orders
 from fleet.planner import Planner
-from fleet.redis_connection import connect
+from fleet.redis_connection import connect, own_paces
+from fleet.redis_url import is_cluster
 from fleet.sql import engine as sql_engine
 from fleet.supervisor import Part, Supervisor
 from fleet.tasks import TaskPoller, TaskStore
@@ -41,8 +45,14 @@ from trader.role import TraderRole
 
 log = logging.getLogger(__name__)
 
+# Connections of a daemon to one server. What reads the books (it waits there for news) and stores them has its own, so that
+# it never keeps leases and plans waiting. Publishing and renewing take one each.
+COMMANDS, READS = 4, 4
+MOST_CONNECTIONS = COMMANDS + READS + 2
+RENEWALS_OF_A_NODE = 8  # on a Cluster, where one connection to all would let a node that hangs delay the others
 MEMBERS_EVERY_S = 0.5
 PLAN_EVERY_S = 0.25
+FAREWELL_S = 1.0  # a stop waits no longer for a Redis that is silent
 
 
 class Coordination:
@@ -50,7 +60,9 @@ class Coordination:
 
     name = "coordination"
 
-    def __init__(self, settings: Settings, redis: Redis, keys: Keys, poller: TaskPoller, roles: Sequence[Role]) -> None:
+    def __init__(
+        self, settings: Settings, redis: Redis, keys: Keys, poller: TaskPoller, roles: Sequence[Role], paces: Paces
+    ) -> None:
         self.identity = make_identity(socket.gethostname(), os.getpid(), random.Random())
         self.leases = LeaseKeeper(
             redis,
@@ -58,7 +70,7 @@ class Coordination:
             lease_ms=settings.lease_ms,
             mono_ms=clock.mono_ms,
             on_lost=self._on_lease_lost,
-            renewals=lambda: connect(settings, name="fleet-leases"),
+            renewals=lambda: _renewals(settings, paces),
         )
         self.election = Election(
             redis, keys, member=self.identity, lease_ms=settings.lease_ms, mono_ms=clock.mono_ms
@@ -198,7 +210,8 @@ class Coordination:
         """Say so at once, so that nobody counts on us and our heirs get ready."""
         self._quiet = True
         try:
-            await self.heartbeat.beat()
+            async with asyncio.timeout(FAREWELL_S):
+                await self.heartbeat.beat()
         except (RedisError, FleetError, OSError) as error:
             log.warning("quiet: %s; the next beat says so", one_line(error))
 
@@ -206,9 +219,17 @@ class Coordination:
         """Let another lead, and take our record out."""
         try:
             await self.election.resign()
-            await self.heartbeat.leave()
+            async with asyncio.timeout(FAREWELL_S):
+                await self.heartbeat.leave()
         except (RedisError, FleetError, OSError) as error:
             log.warning("leaving: %s; our record and leadership run out by themselves", one_line(error))
+
+
+def _renewals(settings: Settings, paces: Paces) -> AbstractAsyncContextManager[Redis | Ordered]:
+    url = settings.redis_url.get_secret_value()
+    if is_cluster(url):
+        return connect(settings, name="fleet-leases", most=RENEWALS_OF_A_NODE, paces=paces)
+    return kept_connected(ordered(url, name="fleet-leases"), paces.of(url), "renewing leases")
 
 
 def chosen_roles(settings: Settings) -> tuple[Role, ...]:
@@ -229,14 +250,17 @@ async def daemon(settings: Settings) -> int:
     for name in settings.without_effect():
         log.warning("%s is set, and has no effect in this version", name)
     async with AsyncExitStack() as stack:
-        redis = connect(settings, name="fleet")
+        paces = own_paces()
+        redis = connect(settings, name="fleet", most=COMMANDS, paces=paces)
         stack.push_async_callback(redis.aclose)
+        readers = connect(settings, name="fleet-readers", most=READS, paces=paces)
+        stack.push_async_callback(readers.aclose)
         engine = sql_engine(settings)
         stack.push_async_callback(engine.dispose)
         keys, store = Keys(settings.namespace, settings.shards), TaskStore(engine)
         await prove(settings, redis, store)
         poller = TaskPoller(store, settings.tasks_poll_ms)
-        coordination = Coordination(settings, redis, keys, poller, roles)
+        coordination = Coordination(settings, redis, keys, poller, roles, paces)
         evidence = open_evidence(
             settings.evidence_dir, coordination.identity, wall_ms=clock.wall_ms, mono_ms=clock.mono_ms
         )
@@ -252,12 +276,13 @@ async def daemon(settings: Settings) -> int:
                 members=coordination.feeders,
                 rng=random.Random(),
                 evidence=evidence,
+                paces=paces,
             )
             parts.append(coordination.feed)
         if "trader" in roles:
-            parts.append(TraderRole(settings, redis, keys, engine, poller, member=coordination.identity))
+            parts.append(TraderRole(settings, readers, keys, engine, poller, member=coordination.identity))
         if "monitor" in roles:
-            parts.append(MonitorRole(settings, redis, keys, coordination.leases))
+            parts.append(MonitorRole(settings, readers, keys, coordination.leases))
         coordination.planner = Planner(
             redis,
             keys,

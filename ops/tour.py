@@ -21,7 +21,8 @@ TOUR: tuple[Stop, ...] = (
     ),
     Stop(
         "Redis", "fleet",
-        "redis_connection connect_pace ordered script_source scripts layout redis_url redis_check redis_sockets",
+        "redis_connection redis_pool connect_pace ordered kept_connected "
+        "script_source scripts layout redis_url redis_check redis_sockets",
     ),
     Stop("Who owns what: leases", "fleet", "lease_states own_thread lease lease_hold standing hold_states"
         " succession assignment evidence"),

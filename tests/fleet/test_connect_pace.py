@@ -6,11 +6,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from redis.exceptions import BusyLoadingError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 
 from fleet.config import load
-from fleet.connect_pace import PAUSE_LEAST_MS, PAUSE_MOST_MS, ConnectPace
+from fleet.connect_pace import FIRST_PAUSE_MS, PAUSE_MS, ConnectPace, Paused
 from fleet.redis_connection import connect
 from ops.chaos.proxy_process import Proxy
 from ops.embedded.redis import EmbeddedRedis
@@ -65,7 +65,8 @@ async def test_between_two_attempts_at_a_server_that_is_away_lies_a_pause_of_its
         if server.attempts > before:
             tried_at_ms.append(server.now_ms)
     pauses = [later - earlier for earlier, later in itertools.pairwise(tried_at_ms)]
-    assert all(PAUSE_LEAST_MS <= pause <= PAUSE_MOST_MS + 10 for pause in pauses)
+    assert FIRST_PAUSE_MS[0] <= pauses[0] <= FIRST_PAUSE_MS[1] + 10
+    assert all(PAUSE_MS[0] <= pause <= PAUSE_MS[1] + 10 for pause in pauses[1:])
     assert len(set(pauses)) > 10, "jitter: a fleet must not come back in step"
 
 
@@ -73,9 +74,9 @@ async def test_once_the_server_is_back_everybody_connects_after_the_pause():
     server = Server()
     server.up = False
     await server.connect()
-    server.up, server.now_ms = True, PAUSE_LEAST_MS - 1
+    server.up, server.now_ms = True, FIRST_PAUSE_MS[0] - 1
     assert not await server.connect()
-    server.now_ms = PAUSE_MOST_MS
+    server.now_ms = FIRST_PAUSE_MS[1]
     assert all(await asyncio.gather(*(server.connect() for _ in range(5))))
 
 
@@ -96,6 +97,44 @@ async def test_a_cancelled_attempt_is_no_failure():
     assert await server.connect()
 
 
+async def test_a_server_that_is_loading_its_data_is_there_and_may_be_asked_again_at_once():
+    server = Server()
+    server.up = False
+    await server.connect()
+    server.now_ms = FIRST_PAUSE_MS[1]
+    with pytest.raises(BusyLoadingError):
+        async with server.pace.attempt():
+            raise BusyLoadingError("LOADING")
+    server.up = True
+    assert await server.connect()
+
+
+async def test_an_attempt_at_a_server_that_was_away_is_the_only_one_of_the_process():
+    """In another thread nobody waits for ours: he is told that it is a pause."""
+    server = Server()
+    server.up = False
+    await server.connect()
+    server.now_ms = FIRST_PAUSE_MS[1]
+    async with server.pace.attempt():
+        assert not await asyncio.to_thread(lambda: asyncio.run(server.connect()))
+        assert server.attempts == 1
+    server.up = True
+    assert await asyncio.to_thread(lambda: asyncio.run(server.connect()))
+
+
+async def test_an_attempt_broken_off_at_a_server_that_was_away_has_its_pause_too():
+    server = Server()
+    server.up = False
+    await server.connect()
+    server.now_ms = FIRST_PAUSE_MS[1]
+    with pytest.raises(asyncio.CancelledError):
+        async with server.pace.attempt():
+            raise asyncio.CancelledError
+    with pytest.raises(Paused):
+        async with server.pace.attempt():
+            pass
+
+
 async def test_the_commands_of_a_client_knock_once_a_second_at_a_server_that_is_away(
     redis_server: EmbeddedRedis, tmp_path: Path
 ):
@@ -113,7 +152,7 @@ async def test_the_commands_of_a_client_knock_once_a_second_at_a_server_that_is_
             asked += len(answers)
             await asyncio.sleep(0.05)
         times = (await proxy.stats("client")).accepted_at_ms[before:]
-        assert times[2] - times[0] > 2 * PAUSE_LEAST_MS * 0.8
+        assert times[2] - times[0] > (FIRST_PAUSE_MS[0] + PAUSE_MS[0]) * 0.8
         assert asked > 3
         await proxy.target("client", redis_server.port)
         async with asyncio.timeout(20):

@@ -2,10 +2,13 @@
 
 import asyncio
 
+import pytest
 import redis.asyncio
 
+from fleet.config import load
 from fleet.election import Election
 from fleet.keys import Keys
+from fleet.redis_connection import connect
 
 LEASE_MS = 4000
 
@@ -121,3 +124,19 @@ async def test_an_answer_under_way_does_not_make_a_leader_of_one_that_resigns(re
         group.create_task(one.stand_aside())
     assert not one.is_leader
     assert await redis.get(Keys().leader()) is None
+
+
+async def test_a_leader_that_stops_does_not_wait_for_a_redis_that_is_silent(own_redis, monkeypatch) -> None:
+    monkeypatch.setattr("fleet.election.RESIGN_S", 0.05)
+    server = await own_redis()
+    client = connect(load(environ={"FLEET_REDIS_URL": server.url}))
+    one = election(client, "a", Clock())
+    await one.ask()
+    server.pause()
+    try:
+        with pytest.raises(TimeoutError):  # not redis-py's, which is another and comes after five seconds
+            await one.resign()
+        assert not one.is_leader
+    finally:
+        server.resume()
+    await client.aclose()

@@ -8,8 +8,11 @@ import pytest
 import redis.asyncio
 
 from fleet import scripts
+from fleet.config import load
 from fleet.heartbeat import Heartbeat, MemberRecord, make_identity, read_members, read_pair_states, send_command
 from fleet.keys import Keys
+from fleet.redis_connection import connect
+from tests.support.waiting import wait_until
 
 
 class Member:
@@ -121,3 +124,19 @@ def test_an_identity_is_new_for_every_process_and_has_no_spaces() -> None:
     assert first != second
     assert first.startswith("my-host-x:7:")
     assert len(first.split(":")) == 3
+
+
+async def test_a_beat_that_failed_is_not_waited_out(own_redis, monkeypatch) -> None:
+    """The others must hear of us as soon as Redis is back."""
+    monkeypatch.setattr("fleet.heartbeat.BEAT_MS", 3_600_000)
+    server = await own_redis()
+    client = connect(load(environ={"FLEET_REDIS_URL": server.url}))
+    one = Member(client, "a")
+    await server.kill()
+    beating = asyncio.get_running_loop().create_task(one.heartbeat.run())
+    await wait_until(lambda: one.heartbeat.failures, "a beat to fail", 60)
+    await server.start()
+    await wait_until(lambda: one.heartbeat.failures == 0, "a beat that was taken", 60)
+    beating.cancel()
+    await asyncio.wait([beating])
+    await client.aclose()

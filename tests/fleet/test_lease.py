@@ -11,13 +11,16 @@ import redis.asyncio
 
 from fleet import clock, scripts
 from fleet.errors import ConnectionLost, LeaseLost
+from fleet.kept_connected import kept_connected
 from fleet.keys import Keys
 from fleet.lease import HANG_LEASES, Late, Lease, LeaseKeeper, LossReason, lane_target, pair_target, trades_field
 from fleet.lease_hold import hold
 from fleet.lease_states import IllegalLeaseEventError, State
 from fleet.ordered import OrderedConnection
+from fleet.ordered_cluster import ordered
 from fleet.own_thread import in_own_thread
 from fleet.pair import Pair
+from fleet.redis_connection import own_paces
 from fleet.scripts import Granted, Taken
 
 LEASE_MS = 4000
@@ -363,7 +366,8 @@ class Blocked:
         self.lost: list[LossReason] = []
         self.keeper = LeaseKeeper(
             client, holder="host:1:a", lease_ms=self.LEASE_MS, mono_ms=clock.mono_ms,
-            on_lost=lambda _, reason: self.lost.append(reason), renewals=lambda: redis.asyncio.Redis.from_url(url),
+            on_lost=lambda _, reason: self.lost.append(reason),
+            renewals=lambda: kept_connected(ordered(url), own_paces().of(url), "renewing leases"),
         )  # fmt: skip
 
     def block(self, leases: float) -> None:
