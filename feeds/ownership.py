@@ -184,7 +184,7 @@ class Ownership:
             log.warning("%s: lost, %s holds it (%s)", pair, holder, hold.reason)
         hold.step(Event.TAKEN)
         del self.owned[pair]
-        line = self._line(hold)
+        line = self._publisher.lingering(pair, self._subscriber.continuity(pair, hold.wish.depth))
         self._publisher.close(pair)
         self._note_holder(pair, holder, self._mono_ms())
         self._keep_warm(hold, line)

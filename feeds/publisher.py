@@ -109,6 +109,17 @@ class Publisher:
             return None
         line = WarmLine(pair, continuity, self._books(pair))
         line.begin_at(*rest)
+        if outbox is not None:
+            line.saw(outbox.token, outbox.n)
+        return line
+
+    def lingering(self, pair: Pair, continuity: Continuity | None) -> WarmLine | None:
+        """The same for a pair that is lost and stays warm; where nothing can be said of its events, it holds none yet."""
+        outbox = self.outbox(pair)
+        if continuity is None or outbox is None:
+            return None
+        line = self.unpublished(pair, continuity) or WarmLine(pair, continuity, self._books(pair))
+        line.saw(outbox.token, outbox.n)
         return line
 
     def outbox(self, pair: Pair) -> Outbox | None:

@@ -9,6 +9,8 @@ lease and a look.
     comparable, not covered    start over: Reset, then the whole book
     comparable, u unknown      the owner was resyncing, its Reset is out already: the whole book
     images, not comparable     Snapshot(seam) in place of what nobody can prove; equal images need no word
+    the cell is behind what    a Redis failover lost a tail, which may hold a Reset or a Snapshot that nobody else speaks of, and
+    was seen of it             history may have it: start over, whatever is held (not comparable: the seam is the whole book)
 """
 
 from collections import deque
@@ -43,7 +45,7 @@ class Takeover(NamedTuple):
 class WarmLine:
     """Feed it every event of the pair's feed. `start` None: there is no whole book."""
 
-    __slots__ = ("_bbo", "_deltas", "_live", "_trades", "continuity", "pair", "start")
+    __slots__ = ("_bbo", "_deltas", "_live", "_seen", "_trades", "continuity", "pair", "start")
 
     def __init__(self, pair: Pair, continuity: Continuity, source: Source) -> None:
         self.pair = pair
@@ -53,6 +55,7 @@ class WarmLine:
         self._deltas: deque[Delta] = deque()
         self._trades: deque[Trade] = deque(maxlen=TRADES_MOST)
         self._bbo: Bbo | None = None
+        self._seen = (0, 0)  # token and n of the line, as last seen
 
     def __repr__(self) -> str:
         return (
@@ -94,8 +97,14 @@ class WarmLine:
             self.start = published
             self._deltas.extendleft(reversed(deltas))
 
+    def saw(self, token: int, n: int) -> None:
+        """The line stands there, or stood."""
+        self._seen = max(self._seen, (token, n))
+
     def trim(self, cell: Cell | None) -> None:
         """Forget what is published by now."""
+        if cell is not None:
+            self.saw(cell.token, cell.n)
         published = _sequence(cell)
         if published is not None:
             while self._deltas and (self._deltas[0].sequence or 0) <= published:
@@ -107,6 +116,8 @@ class WarmLine:
             return False
         if not self.continuity.comparable:
             return True
+        if cell.n < self._seen[1]:
+            return False
         published = _sequence(cell)
         return published is None or self.continuity.images or (self.start is not None and self.start <= published)
 

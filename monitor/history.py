@@ -50,14 +50,20 @@ async def entry_counts(client: ClickHouse) -> dict[Pair, int]:
 async def rebuild(client: ClickHouse, pair: Pair, until: Position | None = None) -> Rebuilt | None:
     """The book from its last `stream` snapshot and the deltas after it, as of the event `until` (default: the last).
 
-    None where history holds no snapshot of the pair so early. Snapshots with source `hash` are not used: they are what a
-    rebuilt book can be compared with.
+    None where history holds no snapshot of the pair so early. What a `fork` names is void and left out. Snapshots with source
+    `hash` are not used: they are what a rebuilt book can be compared with.
     """
     end = until or _END
     values: dict[str, Any] = {
         "venue": pair.venue, "market": pair.market, "pair": pair.pair, "end_epoch": end.epoch, "end_n": end.n,
     }  # fmt: skip
     before_end = "(epoch, n) <= (%(end_epoch)s, %(end_n)s)"
+    forks = await client.query(
+        f"SELECT DISTINCT epoch, from_n FROM {EVENTS.name} WHERE {_OF_PAIR} AND kind = 'fork' "  # noqa: S608  our own names
+        f"AND startsWith(stream, 'deltas:') AND {before_end}",
+        values,
+    )
+    before_end += "".join(f" AND NOT (epoch < {int(epoch)} AND n >= {int(n)})" for epoch, n in forks)
     snapshots = await client.query(
         f"SELECT epoch, n, bids_text, asks_text FROM {SNAPSHOTS.name} WHERE {_OF_PAIR} AND source = 'stream' "  # noqa: S608
         f"AND {before_end} ORDER BY epoch DESC, n DESC LIMIT 1",

@@ -14,6 +14,7 @@ higher epoch: a Redis failover lost a tail, entries from_n … to_n of the lower
 
 An event is (exchange_id, market_type, pair, epoch, n); its rows are written in one piece or not at all. A pair's book at any
 event: its last `stream` snapshot at or before it, then the later deltas by (epoch, n); a `reset` in between: no book.
+What a `fork` at or before the event names is left out first: rows of a lower epoch than the fork's, from its from_n on.
 
 Names of the first draft are kept. `timestamp` is the venue's event time, or our receive time where the venue gives none;
 `venue_time` is NULL then. Partitions go by receive time: a venue's clock may be anything. Numbers are kept twice: as Float64

@@ -105,7 +105,7 @@ TOUR: tuple[Stop, ...] = (
     ),
     Stop("Chaos: what is done to it", "ops/chaos/scenarios", "workers leaders machine venues redis failover stored partitions"),
     Stop("Chaos: connections and networks", "ops/chaos", "behaviour door entering proxy proxy_process namespaces listener"),
-    Stop("Proving", "ops/chaos", "history grants line_check checker history_files recorder probe rows stored"),
+    Stop("Proving", "ops/chaos", "history grants line_check checker history_files recorder probe rows stored book_comparison"),
     Stop("Measuring", "ops/bench", "plan ingest load recovery recovery_figures recovery_table"),
     Stop("These pages", "ops", "architecture reference api_reference tour"),
     Stop("Pictures", "ops/pictures", "top"),

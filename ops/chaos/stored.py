@@ -16,12 +16,11 @@ from typing import Any, NamedTuple, Self
 
 from redis.asyncio import Redis
 
-from books.store import load_book
 from fleet.keys import Keys
 from fleet.pair import Pair
 from monitor.clickhouse import ClickHouse, create_schema
-from monitor.history import rebuild
 from monitor.schema import EVENTS, OF_DELTAS, OF_TRADES
+from ops.chaos.book_comparison import BookComparison
 from ops.chaos.fleet import ChaosFleet
 from ops.chaos.history import BOOK, TRADES, Line
 from ops.chaos.late import Late, few, until
@@ -118,23 +117,21 @@ class Stored:
             last = judge(*seen, former)
             return not last.violations
 
+        books = BookComparison(fleet, self._clickhouse)
         try:
             await until(sound, "history to be what the streams hold", fleet.scale.settle_s,
                         why=lambda: "; ".join(few(last.violations, "things")), poll_s=POLL_S)  # fmt: skip
-            for pair in fleet.pairs:
-                await until(lambda pair=pair: self._same_book(fleet, pair),  # type: ignore[misc]
-                            f"history's book of {pair} to be that of Redis", fleet.scale.settle_s, poll_s=POLL_S)  # fmt: skip
+            await books.equal()  # all of them: that takes longer than what is waited for
+            await until(books.equal, "history's books to be those of Redis", fleet.scale.settle_s,
+                        why=lambda: "; ".join(few(books.told, "books")), poll_s=POLL_S)  # fmt: skip
         except Late:
-            (fleet.folder / UNSOUND).write_text("\n".join([*last.violations, *seen.lines()]) + "\n")
+            told = [*last.violations, *books.told, *await books.traces(), *seen.lines()]
+            (fleet.folder / UNSOUND).write_text("\n".join(told) + "\n")
             raise
         finally:
             await fleet.venues.thaw()
         result.measure("rows_doubled_or_missing", len(last.violations), 0)
         return last.void
-
-    async def _same_book(self, fleet: ChaosFleet, pair: Pair) -> bool:
-        book, rebuilt = await load_book(fleet.redis, fleet.keys, pair), await rebuild(self._clickhouse, pair)
-        return book.live and rebuilt == (dict(book.bids), dict(book.asks), book.n)
 
     async def _said(self) -> list[Said]:
         answer = await self._clickhouse.query(

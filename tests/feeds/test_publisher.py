@@ -7,11 +7,14 @@ import pytest
 
 from books.book import Book
 from books.events import Delta, Mark, Reset, ResetReason, Snapshot, SnapshotReason
+from books.sequence import CONTIGUOUS
 from books.store import load_book
 from feeds.outbox import Phase
 from feeds.publisher import Publisher
 from feeds.source import NO_BOOK, Source
+from feeds.warm import Continuity
 from fleet import clock
+from fleet.cell import Cell
 from fleet.keys import Keys
 from fleet.lease import pair_target
 from fleet.ordered import OrderedConnection
@@ -271,3 +274,44 @@ async def test_a_line_that_cannot_be_taken_costs_its_pair_alone(desk, redis, wai
     desk.publisher.add(Reset(pair=BTC, received_us=1, reason=ResetReason.UNSUBSCRIBED))  # the pair is held
     await desk.publisher.flushed()
     assert (await load_book(redis, KEYS, BTC)).status == "resync"
+
+
+COMPARABLE = Continuity(CONTIGUOUS, comparable=True, images=False)
+
+
+async def forgotten(desk: Desk, redis) -> Cell:
+    """BTC starts over at the venue's sequence it stood at, and a failover loses that: the cell as it was before."""
+    before = await redis.hget(KEYS.tail(0), BTC.label)
+    desk.say(Reset(pair=BTC, received_us=clock.wall_us(), reason=ResetReason.TAKEOVER))
+    desk.say(snapshot(BTC))
+    await desk.publisher.flushed()
+    assert Cell.parse(await redis.hget(KEYS.tail(0), BTC.label)).sequence == Cell.parse(before).sequence
+    await redis.hset(KEYS.tail(0), BTC.label, before)
+    return Cell.parse(before)
+
+
+async def test_an_owner_whose_words_redis_forgot_starts_over_although_the_sequence_is_the_same(desk, redis):
+    """The lost words may be in history: a Reset without its Snapshot, behind which deltas alone would make no book."""
+    await forgotten(desk, redis)
+    known = await redis.xlen(KEYS.deltas(0))
+    desk.publisher.doubt(BTC)
+    line = desk.publisher.unpublished(BTC, COMPARABLE)
+    assert line is not None
+    granted = await desk.own(BTC)
+    desk.publisher.granted(BTC, granted.token, granted.cells, granted.n, line)
+    await desk.publisher.flushed()
+    told = await redis.xrange(KEYS.deltas(0))
+    assert [fields[b"t"] for _, fields in told[known:]] == [b"reset", b"snapshot"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_former_owner_that_stays_warm_knows_what_redis_forgot(desk, redis, whole):
+    cell = await forgotten(desk, redis)
+    if not whole:
+        desk.say(Reset(pair=BTC, received_us=clock.wall_us(), reason=ResetReason.GAP))
+        await desk.publisher.flushed()
+        assert desk.publisher.unpublished(BTC, COMPARABLE) is None
+    line = desk.publisher.lingering(BTC, COMPARABLE)
+    assert line is not None
+    assert line.live
+    assert not line.covers(cell)

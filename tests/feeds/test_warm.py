@@ -134,6 +134,25 @@ def test_what_is_published_is_forgotten_and_stays_covered() -> None:
     assert not feed.line.covers(cell("39"))
 
 
+def test_a_cell_that_went_back_is_not_continued_until_somebody_has_written_behind_it() -> None:
+    """A failover lost what stood there: with it perhaps a Reset, which is in history, and whose Snapshot is not."""
+    feed = Feed(COMPARABLE, snapshot(10))
+    feed.line.trim(Cell(8, 102, "10", "6-0"))
+    for found in (Cell(7, 100, "10", "5-1"), Cell(8, 101, "10", "5-2"), Cell(9, 100, "10", "5-1")):
+        assert not feed.line.covers(found)
+        assert feed.take_over(found) is None
+    feed.line.trim(Cell(7, 100, "10", "5-1"))
+    assert not feed.line.covers(Cell(7, 100, "10", "5-1")), "the new server has not heard of token 8"
+    feed.line.trim(Cell(9, 101, "10", "7-0"))
+    assert told(feed.take_over(Cell(9, 101, "10", "7-0"))) == []
+
+
+def test_a_cell_that_went_back_is_followed_by_the_whole_book_where_sequences_are_not_comparable() -> None:
+    feed = Feed(Continuity(CONTIGUOUS, comparable=False, images=False), snapshot(10))
+    feed.line.saw(8, 102)
+    assert told(feed.take_over(cell("10"))) == [("seam", 10)]
+
+
 def test_memory_is_bounded_and_coverage_moves_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm_module, "HELD_MOST", 3)
     feed = Feed(COMPARABLE, snapshot(10), *(delta(number) for number in range(11, 17)))

@@ -34,6 +34,24 @@ async def test_a_reset_leaves_no_book_and_says_up_to_where(feed, history, collec
     assert await rebuild(history, BTC) == Rebuilt({}, {}, FIRST_N + 3)
 
 
+async def test_a_reset_that_a_fork_voids_is_no_part_of_the_book(feed, history, collect):
+    """A failover lost a Reset that was stored, with the Snapshot behind it that was not. The next owner goes on with deltas."""
+    await feed.write(feed.snapshot(BTC, SnapshotReason.FIRST), feed.delta(BTC))
+    here = dict(feed.books[BTC].bids), dict(feed.books[BTC].asks)
+    await feed.write(Reset(pair=BTC, received_us=RECEIVED_US, reason=ResetReason.TAKEOVER))
+    await collect()
+    assert await rebuild(history, BTC) == Rebuilt({}, {}, FIRST_N + 3)
+    feed.books[BTC].bids.update(here[0])
+    feed.books[BTC].asks.update(here[1])
+    feed.epoch[BTC] = FIRST_N + 1000
+    await feed.write(feed.delta(BTC), n=FIRST_N + 3)
+    await feed.write(*[feed.delta(BTC) for _ in range(3)])
+    await collect()
+    assert await rebuild(history, BTC) == Rebuilt(dict(feed.books[BTC].bids), dict(feed.books[BTC].asks), FIRST_N + 6)
+    assert await rebuild(history, BTC, until=Position(FIRST_N, FIRST_N + 3)) == Rebuilt({}, {}, FIRST_N + 3)
+    assert await rebuild(history, BTC, until=Position(FIRST_N, FIRST_N + 2)) == Rebuilt(*here, FIRST_N + 2)
+
+
 async def test_a_pair_without_a_snapshot_has_no_book(feed, history, collect):
     await feed.write(feed.delta(BTC))
     await collect()
