@@ -18,6 +18,8 @@ from tests.support.small_fleet import BTC, small_fleet
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 
+END_S = 60.0  # on a starved machine
+
 
 class Window:
     """A terminal with `fleet top` in it."""
@@ -55,6 +57,11 @@ class Window:
         self.read()  # a full terminal would hold the program up
         return self.process.poll() is not None
 
+    def stands_still(self) -> bool:
+        """SIGSTOP has arrived: what continues it may be sent."""
+        state = subprocess.run(["ps", "-o", "state=", "-p", str(self.process.pid)], capture_output=True, text=True)
+        return state.stdout.strip().startswith("T")
+
     def restored(self) -> bool:
         """The alternate screen was left, the cursor is back, and the terminal's modes are as before."""
         return self.read().endswith("\x1b[?25h" + LEAVE) and termios.tcgetattr(self.theirs) == self.before
@@ -82,7 +89,7 @@ async def test_books_are_looked_into_and_q_gives_the_terminal_back(window, redis
         window.press("\x1b")
         await wait_until(lambda: "1 of 1 pairs live" in window.last() and "OWN" in window.last(), "the list again")
         window.press("q")
-        await wait_until(window.ended, "the end after q")
+        await wait_until(window.ended, "the end after q", END_S)
     assert window.process.returncode == 0
     assert window.restored()
 
@@ -116,7 +123,7 @@ async def test_it_lives_through_an_outage_of_redis(own_redis, wait_until):
         await server.restart()
         await wait_until(lambda: "no daemon is running" in window.last(), "the fleet again")
         window.press("q")
-        await wait_until(window.ended, "the end after q")
+        await wait_until(window.ended, "the end after q", END_S)
     finally:
         if window.process.poll() is None:
             window.process.kill()
@@ -130,8 +137,9 @@ async def test_ctrl_z_gives_the_terminal_back_until_it_goes_on(window, wait_unti
     await wait_until(lambda: "q quit" in window.last(), "the first screen")
     window.process.send_signal(signal.SIGTSTP)
     await wait_until(lambda: window.restored(), "the terminal as before")
+    await wait_until(window.stands_still, "it to stand still")
     window.process.send_signal(signal.SIGCONT)
     await wait_until(lambda: window.read().rfind(ENTER) > window.read().rfind(LEAVE), "the screen taken again")
     window.press("q")
-    await wait_until(window.ended, "the end after q")
+    await wait_until(window.ended, "the end after q", END_S)
     assert window.restored()
