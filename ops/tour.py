@@ -61,7 +61,7 @@ TOUR: tuple[Stop, ...] = (
     ),
     Stop("Trader: strategies", "trader/strategies", "grid bbo"),
     Stop("Trader: what is done", "trader", "lease ledger market engine account role report"),
-    Stop("Operating: the processes", "ops", "daemon planning prerequisites up demo demo_check interruption"),
+    Stop("Operating: the processes", "ops", "daemon planning prerequisites up demo demo_check interruption allocator"),
     Stop(
         "Operating: looking at a fleet", "ops",
         "status observer status_table ladder shown watching explanation explainer explanation_text",
