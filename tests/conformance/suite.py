@@ -17,6 +17,7 @@ from feeds.budgets import rate_of
 from feeds.market import Market, PairState
 from feeds.venue import Bootstrap, InstrumentStatus
 from feeds.venues import VENUES
+from fleet import clock
 from fleet.errors import ConfigError
 from fleet.pair import Pair
 from ops.simulator.venue import Venue as SimulatedVenue
@@ -263,7 +264,8 @@ class Conformance:
         pair = alive.next_pair()
         feed = alive.run.pool.feed(pair)
         assert feed is not None
-        await alive.until(lambda: feed.messages > 12, "a rhythm")
+        hour_ms = 3_600_000  # a pair with a rhythm would be missed in it
+        await alive.until(lambda: feed.rhythm.silent_for_ms(clock.mono_ms() + hour_ms) is not None, "a rhythm")
         with alive.untouched(pair):
             with alive.simulated.misbehave("stall", pair=pair.pair):
                 await alive.until(lambda: alive.listener.resets(pair) == [ResetReason.SILENCE], "Reset(silence)")
