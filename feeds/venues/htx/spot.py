@@ -217,10 +217,10 @@ class HtxSpot(Venue):
     ws_url = "wss://api.huobi.pro"
     limits = Limits(  # section 2; about topics and connects the venue says nothing: what it advises, and cautious
         topics_per_connection=75,
-        pairs_per_connection=10,  # two requests a pair at that pace: a connection is whole in 3 s
+        pairs_per_connection=8,  # two requests a pair at that pace: a connection is whole in 3 s
         topics_per_request=1,
         request_bytes=65_536,
-        requests_per_s=6.5,  # at least 100 ms apart when they arrive: a host that is busy sends them in bunches
+        requests_per_s=5.0,  # at least 100 ms apart when they arrive, behind a busy host and a way that varies
         connects_per_s=2.0,
         rest_window_ms=1_000,
         rest_weight_per_minute=600,  # 10 a second for each endpoint and address
