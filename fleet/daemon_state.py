@@ -6,11 +6,36 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import Executable, bindparam
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from fleet.schema import DAEMON_STATE
 from fleet.sql import is_sqlite, reading, writing
+
+_CHANGING = ("ROLE", "STATUS", "LAST_HEARTBEAT", "CONFIG")
+
+
+def _sqlite_upsert() -> Executable:
+    insert = sqlite.insert(DAEMON_STATE)
+    changes = {name: insert.excluded[name] for name in _CHANGING}
+    return insert.on_conflict_do_update(index_elements=["DAEMON_ID"], set_=changes)
+
+
+def _mysql_upsert() -> Executable:
+    insert = mysql.insert(DAEMON_STATE)
+    return insert.on_duplicate_key_update({name: insert.inserted[name] for name in _CHANGING})
+
+
+# Built once: each statement is cycles of objects, which would lie about until a full garbage collection, and those are rare.
+_SQLITE_UPSERT = _sqlite_upsert()
+_MYSQL_UPSERT = _mysql_upsert()
+_STOP_OTHERS = (
+    DAEMON_STATE.update()
+    .where(DAEMON_STATE.c.DAEMON_ID.not_in(bindparam("members", expanding=True)), DAEMON_STATE.c.STATUS != "stopped")
+    .values(STATUS="stopped")
+)
+_BY_NAME = DAEMON_STATE.select().order_by(DAEMON_STATE.c.DAEMON_ID)
 
 
 @dataclass(frozen=True)
@@ -42,23 +67,15 @@ async def write_daemon_states(engine: AsyncEngine, members: Iterable[DaemonState
     """
     rows = [_row(member) for member in members]
     async with writing(engine, bounded=True) as connection:
-        for row in rows:
-            changes = {name: value for name, value in row.items() if name != "DAEMON_ID"}
-            if is_sqlite(connection):
-                insert = sqlite.insert(DAEMON_STATE).values(row)
-                await connection.execute(insert.on_conflict_do_update(index_elements=["DAEMON_ID"], set_=changes))
-            else:
-                await connection.execute(mysql.insert(DAEMON_STATE).values(row).on_duplicate_key_update(changes))
-        gone = DAEMON_STATE.c.DAEMON_ID.not_in([row["DAEMON_ID"] for row in rows])
-        await connection.execute(
-            DAEMON_STATE.update().where(gone, DAEMON_STATE.c.STATUS != "stopped").values(STATUS="stopped")
-        )
+        if rows:
+            await connection.execute(_SQLITE_UPSERT if is_sqlite(connection) else _MYSQL_UPSERT, rows)
+        await connection.execute(_STOP_OTHERS, {"members": [row["DAEMON_ID"] for row in rows]})
 
 
 async def read_daemon_states(engine: AsyncEngine) -> list[DaemonState]:
     """Every row, by name. Roles come back as ROLE's text. Raises Unreachable or SchemaMissing."""
     async with reading(engine, bounded=True) as connection:
-        rows = (await connection.execute(DAEMON_STATE.select().order_by(DAEMON_STATE.c.DAEMON_ID))).mappings().all()
+        rows = (await connection.execute(_BY_NAME)).mappings().all()
     return [
         DaemonState(
             daemon_id=row["DAEMON_ID"],

@@ -17,6 +17,15 @@ from fleet.tasks.files import read_tasks
 from fleet.tasks.model import DEPTH_NUMBERS, TABLES, Problem, Table, Task, TaskSet, task_of_row
 
 _SQL_TABLES: dict[Table, sa.Table] = {"MONITORING": MONITORING, "TRADE": TRADE}
+# Built once: a poll every few seconds would leave cycles of objects for the garbage collector.
+_ALL = {
+    table: target.select().order_by(target.c.DAEMON_PRIORITY.desc(), target.c.ID)
+    for table, target in _SQL_TABLES.items()
+}
+_ACTIVE = {
+    table: _ALL[table].where(target.c.ENABLED.is_(sa.true()), target.c.DAEMON_PRIORITY > 0)
+    for table, target in _SQL_TABLES.items()
+}
 
 
 class TaskStore:
@@ -27,11 +36,11 @@ class TaskStore:
 
     async def fetch(self) -> TaskSet:
         """What is asked for now: ENABLED = 1 AND DAEMON_PRIORITY > 0 ORDER BY DAEMON_PRIORITY DESC."""
-        return await self._read(only_active=True)
+        return await self._read(_ACTIVE)
 
     async def all(self) -> TaskSet:
         """Every row, also those that are off, for showing."""
-        return await self._read(only_active=False)
+        return await self._read(_ALL)
 
     async def add(self, tasks: Iterable[Task]) -> list[Task]:
         """Store all or none; returns them with their ids. A row that asks exactly the same is not stored again.
@@ -44,7 +53,7 @@ class TaskStore:
             await connection.execute(FLEET.select().with_for_update())
             known: dict[str, Task] = {}
             for table in TABLES:
-                rows = await _rows(connection, _SQL_TABLES[table])
+                rows = await _rows(connection, _ALL[table])
                 known |= {task.identity: task for task in _tasks(table, rows).tasks}
             for task in tasks:
                 if task.id:
@@ -85,21 +94,18 @@ class TaskStore:
             result = await connection.execute(target.update().where(target.c.ID.in_([number])).values(ENABLED=enabled))
         return result.rowcount == 1
 
-    async def _read(self, *, only_active: bool) -> TaskSet:
+    async def _read(self, statements: Mapping[Table, sa.Select[Any]]) -> TaskSet:
         tasks: list[Task] = []
         problems: list[Problem] = []
         async with reading(self._engine, bounded=True) as connection:
             for table in TABLES:
-                found = _tasks(table, await _rows(connection, _SQL_TABLES[table], only_active=only_active))
+                found = _tasks(table, await _rows(connection, statements[table]))
                 tasks += found.tasks
                 problems += found.problems
         return TaskSet(tuple(tasks), tuple(problems))
 
 
-async def _rows(connection: AsyncConnection, target: sa.Table, *, only_active: bool = False) -> list[Mapping[str, Any]]:
-    statement = target.select().order_by(target.c.DAEMON_PRIORITY.desc(), target.c.ID)
-    if only_active:
-        statement = statement.where(target.c.ENABLED.is_(sa.true()), target.c.DAEMON_PRIORITY > 0)
+async def _rows(connection: AsyncConnection, statement: sa.Select[Any]) -> list[Mapping[str, Any]]:
     return [dict(row) for row in (await connection.execute(statement)).mappings()]
 
 

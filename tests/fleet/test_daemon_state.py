@@ -3,6 +3,7 @@
 import pytest
 
 from fleet.daemon_state import DaemonState, read_daemon_states, role_text, write_daemon_states
+from fleet.schema import DAEMON_STATE
 
 
 def member(name: str, beat_ms: int = 1_700_000_000_000, **config: object) -> DaemonState:
@@ -20,6 +21,18 @@ async def test_members_are_inserted_updated_and_stopped(any_engine) -> None:
         {"capacity": 7},
     )
     assert (b.daemon_id, b.status, b.roles) == ("b", "stopped", ("monitor",))
+
+
+async def test_a_row_keeps_its_id(any_engine) -> None:
+    async def ids() -> dict[str, int]:
+        async with any_engine.connect() as connection:
+            rows = (await connection.execute(DAEMON_STATE.select())).mappings().all()
+        return {row["DAEMON_ID"]: row["ID"] for row in rows}
+
+    await write_daemon_states(any_engine, [member("a"), member("b")])
+    before = await ids()
+    await write_daemon_states(any_engine, [member("b"), member("c")])
+    assert (await ids()).items() >= before.items()
 
 
 async def test_a_member_that_returns_runs_again(any_engine) -> None:
