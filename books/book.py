@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from books.events import BookEvent, Delta, Levels, Snapshot
 
 Level = tuple[str, str]
+_DEAD = 64  # deleted prices kept in a heap, and a quarter of the levels: 200 bytes each, for as long as they lie there
 
 
 class _Side:
@@ -45,7 +46,7 @@ class _Side:
                 if price not in ranked:
                     ranked.add(price)
                     heapq.heappush(self._heap, (self._sign * float(price), price))
-        if len(ranked) > 2 * len(held) + 256:
+        if len(ranked) > len(held) + len(held) // 4 + _DEAD:
             self._rebuild()
 
     def best(self) -> Level | None:

@@ -80,7 +80,17 @@ def test_the_heap_does_not_grow_with_levels_that_come_and_go() -> None:
         price = str(1000 + i % 500)
         book.apply(delta({price: "1"}, {}))
         book.apply(delta({price: "0"}, {}))
-    assert len(book._bids._heap) < 1000
+    assert len(book._bids._heap) < 100
+
+
+def test_the_heap_of_a_market_that_wanders_stays_near_its_levels() -> None:
+    book = Book()
+    book.apply(snapshot({}, {str(price): "1" for price in range(1000, 1200)}))
+    for price in range(1000, 21_000):
+        book.apply(delta({}, {str(price): "0", str(price + 200): "1"}))
+        assert book._asks._heap[0][1] in book._asks._ranked
+        assert len(book._asks._heap) == len(book._asks._ranked) <= 200 + 200 // 4 + 65
+    assert book.best_ask() == ("21000", "1")
 
 
 def test_deleting_an_unknown_level_changes_nothing() -> None:
