@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
-from typing import Final
+from typing import ClassVar, Final
 
 _PLAIN = re.compile(r"\d{1,40}(\.\d{1,40})?", re.ASCII)
 _EXPONENT = re.compile(r"\d{1,40}(\.\d{0,40})?[eE][+-]?\d{1,2}", re.ASCII)
@@ -18,8 +18,7 @@ _EXACT = Context(
     prec=400, traps=[Inexact, InvalidOperation]
 )  # 40 + 40 digits, and exponents up to 99, fit without rounding
 _SHORT: Final = 40  # characters; a plain number up to this length cannot break the limits of _PLAIN
-# spellings, some 7 MB, and as many again of the generation before; few enough that a daemon's memory stops growing within minutes
-_REMEMBERED: Final = 50_000
+_REMEMBERED: Final = 50_000  # spellings, some 7 MB, and as many again of the generation before
 _REMEMBERED_PRODUCTS: Final = 5_000  # of each contract size
 _FACTORS: Final = 256  # distinct contract sizes remembered; a venue has a dozen
 
@@ -34,21 +33,25 @@ class NotDecimal(ValueError):
 class _Spellings(dict[str, str]):
     """Text → canonical text; unknown text is spelled on look-up. Raises NotDecimal, and then remembers nothing.
 
-    A full generation becomes the one before, whose texts come back when they are asked for again; what nobody asks for is
-    forgotten with it.
+    A generation that is full, or whose time is over (`new_generation`), becomes the one before. Its texts come back when they
+    are asked for again; what nobody asks for is forgotten with it.
     """
 
-    __slots__ = ("_before", "_most")
+    __slots__ = ("_before", "_most", "_number")
+
+    generation: ClassVar[int] = 0  # of all
 
     def __init__(self, most: int = _REMEMBERED) -> None:
         super().__init__()
         self._before: dict[str, str] = {}
         self._most = most
+        self._number = self.generation
 
     def __missing__(self, text: str) -> str:
         value = self._before.get(text) or self._spelled(text)
-        if len(self) >= self._most:
+        if len(self) >= self._most or self._number != self.generation:
             self._before = dict(self)
+            self._number = self.generation
             self.clear()
         self[text] = value
         return value
@@ -93,6 +96,12 @@ def _spell(text: str) -> str:
 
 SPELLINGS: Final[Mapping[str, str]] = _Spellings()
 """Look up any text to get its canonical spelling; raises NotDecimal. `canonical` in a form that costs one dict look-up."""
+
+
+def new_generation() -> None:
+    """Spellings not looked up since the call before this one may be forgotten. To be called every minute or so: else they take
+    hours to become as many as they may be, and memory grows as long."""
+    _Spellings.generation += 1
 
 
 def canonical(text: str) -> str:

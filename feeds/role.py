@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from books import decimals
 from books.events import Event, Snapshot, SnapshotReason, Trade
 from books.store import load_book
 from feeds.budgets import SharedBudget
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 
 OWN_EVERY_S = 0.25  # how often free pairs are looked for
 TOUCH_EVERY_S = 1.0
+FORGET_EVERY_S = 60.0
 LINK_CHECK_S = 0.05
 HAND_OVER_LOOK_S = 0.1
 RELEASE_MS = 5000.0  # of the time for a stop: kept for ending what nobody took over
@@ -181,6 +183,7 @@ class FeedRole:
             group.create_task(self._own(), name="feed: ownership")
             group.create_task(self._touch(), name="feed: touch")
             group.create_task(self._measure(), name="feed: rate")
+            group.create_task(self._forget(), name="feed: spellings")
             group.create_task(self._samples.run(), name="feed: samples")
             group.create_task(self._scout.run(), name="feed: scout")
             group.create_task(self._hold_back(), name="feed: pressure")
@@ -224,6 +227,11 @@ class FeedRole:
             await asyncio.sleep(TOUCH_EVERY_S)
             alive = [pair for pair in self.ownership.owned if self.pool.proved(pair, clock.mono_ms())]
             await self.publisher.touch(alive)
+
+    async def _forget(self) -> None:
+        while True:
+            await asyncio.sleep(FORGET_EVERY_S)
+            decimals.new_generation()
 
     async def _hold_back(self) -> None:
         """A burst that Redis cannot take at once waits in the sockets, so that nothing of it has to be conflated."""

@@ -143,6 +143,18 @@ def test_what_is_asked_for_again_outlives_its_generation() -> None:
     assert "0.50" not in spelled._before
 
 
+@pytest.mark.parametrize("spelled", [decimals._Spellings(), decimals._Products(Decimal(2))])
+def test_what_nobody_asks_for_is_forgotten_after_two_generations(spelled: decimals._Spellings) -> None:
+    kept = spelled["0.10"]
+    spelled["7.50"]
+    for number in range(2):
+        decimals.new_generation()
+        spelled[f"{number}.30"]
+        assert spelled["0.10"] is kept
+    assert not {"7.50"} & ({*spelled} | {*spelled._before})
+    assert len(spelled) + len(spelled._before) <= 4
+
+
 def test_a_failed_spelling_is_not_remembered() -> None:
     spelled = decimals._Spellings()
     with pytest.raises(NotDecimal):

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import redis.asyncio
 
+from books.decimals import SPELLINGS
 from books.store import load_book
 from feeds import role as role_module
 from feeds.role import FeedRole
@@ -121,6 +122,18 @@ async def test_pairs_become_live_and_go_with_their_tasks(daemon, redis, wait_unt
     await wait_until(lambda: BTC not in daemon.role.ownership.owned, "the end of a pair")
     assert await redis.exists(daemon.keys.lease(BTC)) == 0
     assert daemon.role.pair_states().keys() == {ETH.label}
+
+
+async def test_spellings_that_nobody_asks_for_are_forgotten(redis_url, sim, monkeypatch, wait_until):
+    monkeypatch.setattr(role_module, "FORGET_EVERY_S", 0.05)
+    monkeypatch.setattr(role_module, "SETTLE_MS", 0.0)
+    async with running(redis_url, sim) as daemon:
+        daemon.tasks.ask(BTC)
+        await wait_until(lambda: daemon.is_live(BTC), "a live book", 20)
+        assert SPELLINGS["8123456789.70"] == "8123456789.7"
+        await wait_until(
+            lambda: "8123456789.70" not in {*SPELLINGS, *SPELLINGS._before}, "the text to be forgotten", 20
+        )
 
 
 async def test_a_refusal_is_logged_once_and_anew_after_the_tasks_changed(daemon, wait_until, caplog):
