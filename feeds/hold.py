@@ -15,6 +15,7 @@ from fleet.succession import Duty
 from fleet.tasks.model import Wanted
 
 AT_ONCE = 16  # acquires under way
+WARM_PRIORITY = 2  # requests of pairs kept warm go after those of owned ones: books in use are mended first
 NAMED_MOST = 5  # pairs named in a log line about many
 
 
@@ -22,7 +23,7 @@ class Subscriber(Protocol):
     """Who feeds the pairs we own or keep warm."""
 
     def subscribe(self, pair: Pair, depth: str, channels: frozenset[str], priority: int = 1) -> None:
-        """Start, or change what is had. `priority` 0: the pair is traded, its requests go first."""
+        """Start, or change what is had. Requests go by `priority`: 0 first, for pairs that are traded; 2 for those kept warm."""
         ...
 
     def unsubscribe(self, pair: Pair) -> None:
@@ -81,7 +82,7 @@ def same_lines(wish: Wanted, held: Wanted) -> bool:
 
 
 def priority(wish: Wanted) -> int:
-    """0 for a pair that is traded: its requests go first."""
+    """Of a pair that is owned. 0 when it is traded: its requests go first."""
     return 0 if wish.traded else 1
 
 

@@ -18,7 +18,7 @@ from functools import partial
 
 from redis.asyncio import Redis
 
-from feeds.hold import Hold, Subscriber, named, priority, same_lines, side_by_side
+from feeds.hold import WARM_PRIORITY, Hold, Subscriber, named, priority, same_lines, side_by_side
 from feeds.offers import make_offers
 from feeds.publisher import Publisher
 from feeds.source import Source
@@ -355,7 +355,7 @@ class Ownership:
                 wish = self._wanted[pair]
                 hold = Hold(wish)
                 hold.duty = what
-                self._subscriber.subscribe(pair, wish.depth, wish.channels, priority(wish))
+                self._subscriber.subscribe(pair, wish.depth, wish.channels, WARM_PRIORITY)
                 hold.step(Event.WARM_UP)
                 self._keep_warm(hold)
             elif hold is not None:
@@ -387,9 +387,7 @@ class Ownership:
             self._publisher.close(pair)
             return
         self.moved_here += was_held
-        is_new = hold is None
         hold = hold or Hold(wish)
         self._grant(hold, answer)
         granted.append(hold)
-        if is_new:
-            self._subscriber.subscribe(pair, wish.depth, wish.channels, priority(wish))
+        self._subscriber.subscribe(pair, wish.depth, wish.channels, priority(wish))

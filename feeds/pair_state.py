@@ -7,7 +7,7 @@ from fleet.pair import Pair
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """How a pair is wanted. `priority`: 0 for pairs that are traded, 1 for others."""
+    """How a pair is wanted. `priority`: 0 for pairs that are traded, 1 for others, 2 for those kept warm."""
 
     depth: str
     channels: frozenset[str]

@@ -78,6 +78,7 @@ class Daemon:
         self.sequence: int | None = None
         self.heard: list[Event] = []
         self.late: list[Event] = []
+        self.priorities: list[int] = []
         self.comparable = comparable
         self.held = False
         self.connection = connection
@@ -99,8 +100,10 @@ class Daemon:
         return NO_BOOK if self.sequence is None else Source(self.book, self.sequence)
 
     def subscribe(self, pair: Pair, depth: str, channels: frozenset[str], priority: int = 1) -> None:
-        self.venue.listeners.append(self)
-        self.heard.append(self.venue.snapshot())
+        self.priorities.append(priority)
+        if self not in self.venue.listeners:
+            self.venue.listeners.append(self)
+            self.heard.append(self.venue.snapshot())
 
     def unsubscribe(self, pair: Pair) -> None:
         self.venue.listeners.remove(self)
@@ -246,6 +249,17 @@ async def test_a_successor_whose_feed_is_behind_waits_and_tells_no_event_again(n
     desk.venue.tick(3)
     await desk.b.publisher.flushed()
     await desk.prove()
+
+
+async def test_a_pair_kept_warm_asks_its_venue_behind_those_that_are_owned_until_it_is_owned_itself(new_desk) -> None:
+    desk = await new_desk()
+    await desk.a_owns_it()
+    await desk.b.step(B, A)
+    assert (desk.a.priorities, desk.b.priorities) == ([1], [2])
+    await desk.a.step(B, A)
+    await desk.b.step()
+    assert desk.b.owns
+    assert desk.b.priorities == [2, 1]
 
 
 async def test_a_standby_publishes_what_its_dead_owner_could_not(new_desk) -> None:
