@@ -42,6 +42,15 @@ class Server:
         return True
 
 
+async def away_and_paused() -> Server:
+    """One that was found away, and may be tried again now."""
+    server = Server()
+    server.up = False
+    await server.connect()
+    server.now_ms = FIRST_PAUSE_MS[1]
+    return server
+
+
 async def test_many_that_want_to_connect_at_once_all_do_while_the_server_answers():
     server = Server()
     assert all(await asyncio.gather(*(server.connect() for _ in range(20))))
@@ -98,10 +107,7 @@ async def test_a_cancelled_attempt_is_no_failure():
 
 
 async def test_a_server_that_is_loading_its_data_is_there_and_may_be_asked_again_at_once():
-    server = Server()
-    server.up = False
-    await server.connect()
-    server.now_ms = FIRST_PAUSE_MS[1]
+    server = await away_and_paused()
     with pytest.raises(BusyLoadingError):
         async with server.pace.attempt():
             raise BusyLoadingError("LOADING")
@@ -111,10 +117,7 @@ async def test_a_server_that_is_loading_its_data_is_there_and_may_be_asked_again
 
 async def test_an_attempt_at_a_server_that_was_away_is_the_only_one_of_the_process():
     """In another thread nobody waits for ours: he is told that it is a pause."""
-    server = Server()
-    server.up = False
-    await server.connect()
-    server.now_ms = FIRST_PAUSE_MS[1]
+    server = await away_and_paused()
     async with server.pace.attempt():
         assert not await asyncio.to_thread(lambda: asyncio.run(server.connect()))
         assert server.attempts == 1
@@ -123,10 +126,7 @@ async def test_an_attempt_at_a_server_that_was_away_is_the_only_one_of_the_proce
 
 
 async def test_an_attempt_broken_off_at_a_server_that_was_away_has_its_pause_too():
-    server = Server()
-    server.up = False
-    await server.connect()
-    server.now_ms = FIRST_PAUSE_MS[1]
+    server = await away_and_paused()
     with pytest.raises(asyncio.CancelledError):
         async with server.pace.attempt():
             raise asyncio.CancelledError

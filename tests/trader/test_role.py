@@ -12,12 +12,14 @@ from fleet.config import load
 from fleet.schema import create_schema
 from fleet.sql import engine_of
 from fleet.tasks import Task, TaskPoller, TaskStore
+from ops.embedded.mariadb import MariaDB
 from tests.support.trading import BTC, ScriptedMarket, trade
 from trader import report
 from trader.lease import halt, resume
 from trader.role import TraderRole
 
 GRID = trade(0)
+OwnSQL = tuple[MariaDB, AsyncEngine]
 
 
 @pytest.fixture
@@ -57,6 +59,18 @@ def task_state(role: TraderRole) -> dict:
 
 async def add(engine: AsyncEngine, *tasks: Task) -> list[Task]:
     return await TaskStore(engine).add(tasks)
+
+
+@pytest.fixture
+async def own_sql(own_mariadb) -> AsyncIterator[OwnSQL]:
+    """A database to hurt, which asks for a grid."""
+    server = await own_mariadb()
+    await server.execute("CREATE DATABASE fleet")
+    engine = engine_of(server.database_url("fleet"))
+    await create_schema(engine)
+    await add(engine, GRID)
+    yield server, engine
+    await engine.dispose()
 
 
 async def test_a_task_is_traded_and_its_totals_show(any_engine, market: ScriptedMarket, wait_until) -> None:
@@ -198,13 +212,9 @@ async def test_quiet_places_nothing_new_and_still_writes_fills(any_engine, marke
 
 
 async def test_without_sql_nothing_is_sent_and_with_it_trading_goes_on(
-    own_mariadb, market: ScriptedMarket, wait_until
+    own_sql: OwnSQL, market: ScriptedMarket, wait_until
 ) -> None:
-    server = await own_mariadb()
-    await server.execute("CREATE DATABASE fleet")
-    engine = engine_of(server.database_url("fleet"))
-    await create_schema(engine)
-    await add(engine, GRID)
+    server, engine = own_sql
     role = make(engine, market)
     async with running(role):
         await wait_until(lambda: task_state(role).get("working") == 4, "the grid")
@@ -222,17 +232,12 @@ async def test_without_sql_nothing_is_sent_and_with_it_trading_goes_on(
         await wait_until(lambda: task_state(role).get("position") == "1", "the position")
     [held] = await report.pnl(engine)
     assert held["fills"] == 1
-    await engine.dispose()
 
 
 async def test_a_database_that_hangs_costs_the_lease_and_what_was_under_way_is_not_doubled(
-    own_mariadb, market: ScriptedMarket, wait_until
+    own_sql: OwnSQL, market: ScriptedMarket, wait_until
 ) -> None:
-    server = await own_mariadb()
-    await server.execute("CREATE DATABASE fleet")
-    engine = engine_of(server.database_url("fleet"))
-    await create_schema(engine)
-    await add(engine, GRID)
+    server, engine = own_sql
     role = make(engine, market, lease_ms=2000)
     async with running(role):
         await wait_until(lambda: task_state(role).get("working") == 4, "the grid", 30)
@@ -252,7 +257,6 @@ async def test_a_database_that_hangs_costs_the_lease_and_what_was_under_way_is_n
     assert len({one["client_id"] for one in written}) == len(written)
     [held] = await report.pnl(engine)
     assert held["fills"] == 1
-    await engine.dispose()
 
 
 async def test_a_role_that_never_ran_stops_at_once(any_engine, market: ScriptedMarket) -> None:
