@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 
-from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from fleet.clock import MonoMs
@@ -43,9 +42,6 @@ class ConnectPace:
                 self._pause()  # for the other threads, and for those behind us if this one is cancelled
             try:
                 yield
-            except BusyLoadingError:
-                self._failures = 0  # it is there
-                raise
             except Exception as error:
                 self._failures += 1
                 self._failure = " ".join(str(error).split()) or type(error).__name__

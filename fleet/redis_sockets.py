@@ -46,8 +46,15 @@ class _Mended:
             self._within_attempt = True  # a handshake that breaks may connect once more from within
             try:
                 await self._connect_once(check_health, retry_socket_connect)
+                await self._prove()
             finally:
                 self._within_attempt = False
+
+    async def _prove(self) -> None:
+        """A server that is loading its data takes connections: that is no reason for each command to open one."""
+        me: Any = self
+        await me.send_command("PING", check_health=False)
+        await me.read_response()
 
     async def _connect_once(self, check_health: bool, retry_socket_connect: bool) -> None:
         try:

@@ -2,10 +2,13 @@
 
 import asyncio
 import itertools
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 
 import pytest
+import redis.asyncio
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -106,12 +109,16 @@ async def test_a_cancelled_attempt_is_no_failure():
     assert await server.connect()
 
 
-async def test_a_server_that_is_loading_its_data_is_there_and_may_be_asked_again_at_once():
-    server = await away_and_paused()
+async def test_a_server_that_is_loading_its_data_is_left_alone_for_a_while():
+    server = Server()
     with pytest.raises(BusyLoadingError):
         async with server.pace.attempt():
             raise BusyLoadingError("LOADING")
-    server.up = True
+    server.now_ms = FIRST_PAUSE_MS[0] - 1
+    with pytest.raises(Paused, match="LOADING"):
+        async with server.pace.attempt():
+            pass
+    server.now_ms = FIRST_PAUSE_MS[1]
     assert await server.connect()
 
 
@@ -163,3 +170,34 @@ async def test_the_commands_of_a_client_knock_once_a_second_at_a_server_that_is_
                 except (RedisError, OSError):
                     await asyncio.sleep(0.05)
         await client.aclose()
+
+
+async def test_the_commands_of_a_client_knock_once_a_second_at_a_server_that_is_loading(
+    new_directory: Callable[[str], Path], tmp_path: Path
+):
+    settings = {"appendonly": "yes", "aof-use-rdb-preamble": "no"}
+    slowly = {"key-load-delay": "200"}  # µs a command; it answers every 1024 commands
+    folder = new_directory("loading")
+    async with EmbeddedRedis(folder, settings=settings) as server, redis.asyncio.Redis.from_url(server.url) as client:
+        pipeline = client.pipeline(transaction=False)
+        for number in range(20_000):
+            pipeline.set(f"key {number}", 1)
+        await pipeline.execute()
+    async with Proxy(tmp_path) as proxy, AsyncExitStack() as stack:
+        port = await proxy.open("client", server.port)
+        client = connect(load(environ={"FLEET_REDIS_URL": f"redis://127.0.0.1:{port}/0"}))
+        stack.push_async_callback(client.aclose)
+        again = EmbeddedRedis(folder, server.port, settings={**settings, **slowly})
+        stack.push_async_callback(again.stop)
+        starting = asyncio.create_task(again.start())
+        answers: list[object] = []
+        async with asyncio.timeout(60):
+            while True not in answers[-10:]:
+                answers += await asyncio.gather(*(client.ping() for _ in range(10)), return_exceptions=True)
+                await asyncio.sleep(0.02)
+        await starting
+        assert any(isinstance(answer, BusyLoadingError) for answer in answers)
+        assert all(answer is True or isinstance(answer, RedisError | OSError) for answer in answers)
+        times = (await proxy.stats("client")).accepted_at_ms
+        before = times[: -answers[-10:].count(True)]  # the last were served
+        assert 1 < len(before) <= 2 + (before[-1] - before[0]) / (PAUSE_MS[0] * 0.7)
