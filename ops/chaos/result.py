@@ -28,11 +28,11 @@ class Result(msgspec.Struct, kw_only=True):
     folder: str = ""
 
     def measure(self, name: str, value: float, limit: float | None = None) -> None:
-        """Note a figure; the worst one where it is measured several times."""
+        """Note a figure, to a tenth, as its limit; the worst one where it is measured several times."""
         worst = max(value, self.figures.get(name, value))
         self.figures[name] = round(worst, 1)
         if limit is not None:
-            self.limits[name] = limit
+            self.limits[name] = round(limit, 1)
 
     @property
     def exceeded(self) -> list[str]:

@@ -24,6 +24,13 @@ def test_a_figure_beyond_its_limit_fails_the_run():
     assert one.exceeded == ["reowned_ms = 10.1, limit 10"]
 
 
+def test_a_figure_and_its_limit_are_compared_to_the_same_tenth():
+    found = result()
+    found.measure("a", 1.0989, 1.0996)
+    assert found.figures["a"] == found.limits["a"] == 1.1
+    assert found.passed
+
+
 def test_a_limit_without_a_figure_fails_the_run():
     assert result(limits={"live_again_ms": 7000}).exceeded == ["live_again_ms was not measured (limit 7000)"]
 
